@@ -1,0 +1,44 @@
+/** One project a kind of test; `npm test` runs them all, `npm run test:unit` the first. */
+const base = {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: {
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+    '^nestjs-events$': '<rootDir>/lib/index.ts',
+    '^nestjs-events/(.*)$': '<rootDir>/lib/$1.ts',
+  },
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: {
+          target: 'es2022',
+          parser: { syntax: 'typescript', decorators: true },
+          transform: { legacyDecorator: true, decoratorMetadata: true },
+          keepClassNames: true,
+        },
+        module: { type: 'es6' },
+      },
+    ],
+  },
+  setupFiles: ['reflect-metadata'],
+};
+
+const project = (displayName, roots, rest = {}) => ({
+  ...base,
+  displayName,
+  testMatch: roots.map((root) => `<rootDir>/${root}/**/*.spec.ts`),
+  ...rest,
+});
+
+export default {
+  projects: [
+    project('unit', ['lib', 'sample-app']),
+    project('conformance', ['test/conformance']),
+    project('transports', ['test/transports']),
+    project('e2e', ['test/e2e']),
+    project('chaos', ['test/chaos']),
+  ],
+  maxWorkers: 2,
+  testTimeout: 60_000,
+};

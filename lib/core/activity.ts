@@ -1,0 +1,43 @@
+import type { Place } from './delivery.js';
+
+interface About {
+  readonly event: string;
+  readonly id: string;
+  readonly transport: string;
+}
+interface AboutHandler extends Partial<About> {
+  readonly handler: string;
+  readonly group: string;
+}
+
+/** What happens inside, as it happens: logs, metrics, traces and the application itself build on it. */
+export type Activity =
+  | ({ readonly type: 'published' } & About)
+  | ({ readonly type: 'enrolled' } & Omit<About, 'transport'>)
+  | ({ readonly type: 'unroutable' } & About)
+  | ({ readonly type: 'handled'; readonly tookMs: number; readonly attempt: number } & AboutHandler)
+  | ({ readonly type: 'duplicate' } & AboutHandler)
+  | ({
+      readonly type: 'retried';
+      readonly attempt: number;
+      readonly afterMs: number;
+      readonly dependency: boolean;
+      readonly error: unknown;
+    } & AboutHandler)
+  | ({
+      readonly type: 'dead-lettered';
+      readonly attempt: number;
+      readonly error: unknown;
+      readonly data?: unknown;
+    } & AboutHandler)
+  | ({ readonly type: 'dead-letter-failed'; readonly error: unknown } & AboutHandler)
+  | ({ readonly type: 'dropped'; readonly reason: string } & AboutHandler)
+  | ({ readonly type: 'released' } & AboutHandler)
+  | { readonly type: 'unhandled'; readonly event: string; readonly group: string; readonly place: Place }
+  | { readonly type: 'relay-failed'; readonly event?: string; readonly error: unknown }
+  | { readonly type: 'transport-connected'; readonly transport: string }
+  | { readonly type: 'transport-disconnected'; readonly transport: string; readonly error?: unknown }
+  | { readonly type: 'consumer-started' | 'consumer-stopped'; readonly transport: string; readonly group: string };
+
+/** Takes what happened. It must be quick and must not throw. */
+export type Report = (activity: Activity) => void;

@@ -1,0 +1,133 @@
+import type { Envelope } from './envelope.js';
+import { EventsError, messageOf } from './errors.js';
+import { emptyHeaders, isBytes, type HeaderValue, type Headers } from './headers.js';
+import { decodeUtf8, parseJson, type Serializer } from './serializer.js';
+
+/** CloudEvents 1.0 attribute (lower case) for each field of the envelope. @see https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md */
+const ATTRIBUTES = {
+  id: 'id',
+  source: 'source',
+  name: 'type',
+  time: 'time',
+  subject: 'subject',
+  dataschema: 'dataschema',
+  key: 'partitionkey',
+  correlationId: 'correlationid',
+  causationId: 'causationid',
+  traceparent: 'traceparent',
+  tracestate: 'tracestate',
+} as const;
+type Field = keyof typeof ATTRIBUTES;
+const FIELDS = Object.keys(ATTRIBUTES) as Field[];
+
+const STRUCTURED_TYPE = /^application\/cloudevents\+json\b/i;
+
+/** An envelope in binary mode: attributes beside the body. */
+export interface BinaryCloudEvent {
+  /** Attribute names without a prefix; the transport adds its own (`ce_` on Kafka, `cloudEvents_` on AMQP). */
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly contentType: string;
+  readonly body: Uint8Array;
+}
+
+export interface ReceivedCloudEvent {
+  /** All headers as they came. */
+  readonly headers: Headers;
+  readonly contentType: string | undefined;
+  readonly body: Uint8Array | null;
+  /** The prefixes that mark attributes here, in order of preference. */
+  readonly prefixes: readonly string[];
+  /** Headers of the transport's own that are no headers of the user's. */
+  readonly ownHeaders?: ReadonlySet<string>;
+}
+
+export function toCloudEvent(envelope: Envelope, serializer: Serializer): BinaryCloudEvent {
+  const { body, contentType } = serializer.serialize(envelope.data, envelope.name);
+  const attributes: Record<string, string> = { specversion: '1.0' };
+  for (const field of FIELDS) {
+    const value = envelope[field];
+    if (value !== undefined) attributes[ATTRIBUTES[field]] = value;
+  }
+  return { attributes, contentType, body };
+}
+
+/** Reads binary and structured mode. Throws EVENTS_UNDECODABLE, which names what is missing or wrong. */
+export function fromCloudEvent(received: ReceivedCloudEvent, serializer: Serializer): Envelope {
+  const structured = received.contentType !== undefined && STRUCTURED_TYPE.test(received.contentType);
+  try {
+    return structured ? fromStructured(received) : fromBinary(received, serializer);
+  } catch (cause) {
+    if (cause instanceof EventsError) throw cause;
+    throw undecodable(`its data cannot be read: ${messageOf(cause)}`, cause);
+  }
+}
+
+function fromBinary(received: ReceivedCloudEvent, serializer: Serializer): Envelope {
+  const { attributes, headers } = separate(received);
+  const fields = readAttributes((name) => attributes.get(name));
+  const data = received.body === null ? null : serializer.deserialize(received.body, received.contentType);
+  return { ...fields, data, headers };
+}
+
+function fromStructured(received: ReceivedCloudEvent): Envelope {
+  const event = parseJson(decodeUtf8(received.body ?? new Uint8Array()));
+  if (typeof event !== 'object' || event === null) throw undecodable('its structured body is not a JSON object');
+  const members = new Map(Object.entries(event));
+  const fields = readAttributes((name) => {
+    const value: unknown = members.get(name);
+    return typeof value === 'number' ? String(value) : typeof value === 'string' ? value : undefined;
+  });
+  const base64: unknown = members.get('data_base64');
+  const data: unknown = typeof base64 === 'string' ? Buffer.from(base64, 'base64') : (members.get('data') ?? null);
+  return { ...fields, data, headers: separate(received).headers };
+}
+
+/** The attributes, and the user's headers, out of all headers. */
+function separate(received: ReceivedCloudEvent): { attributes: Map<string, string>; headers: Headers } {
+  const attributes = new Map<string, string>();
+  const headers = emptyHeaders();
+  for (const [name, value] of Object.entries(received.headers)) {
+    const prefix = received.prefixes.find((each) => name.startsWith(each));
+    if (prefix !== undefined) attributes.set(name.slice(prefix.length).toLowerCase(), textOf(value));
+    else if (received.ownHeaders?.has(name) !== true) headers[name] = value;
+  }
+  return { attributes, headers };
+}
+
+function readAttributes(attribute: (name: string) => string | undefined): Omit<Envelope, 'data' | 'headers'> {
+  const version = attribute('specversion');
+  if (version !== undefined && version !== '1.0')
+    throw undecodable(`its CloudEvents version is "${version}", not "1.0"`);
+  const fields: Partial<Record<Field, string>> = {};
+  for (const field of FIELDS) {
+    const value = attribute(ATTRIBUTES[field]);
+    if (value !== undefined && value !== '') fields[field] = value;
+  }
+  const { id, name, source } = fields;
+  if (id === undefined || name === undefined || source === undefined) {
+    const missing = (['id', 'name', 'source'] as const).filter((field) => fields[field] === undefined);
+    throw undecodable(`CloudEvents attributes are missing: ${missing.map((field) => ATTRIBUTES[field]).join(', ')}`);
+  }
+  return { ...fields, id, name, source, time: timeOf(fields.time) };
+}
+
+/** RFC 3339, or the integer milliseconds that some SDKs write on AMQP. An event without a time happened when it arrived. */
+function timeOf(time: string | undefined): string {
+  if (time === undefined) return new Date().toISOString();
+  if (/^\d{1,15}$/.test(time)) return new Date(Number(time)).toISOString();
+  if (Number.isNaN(Date.parse(time))) throw undecodable('its time is not an RFC 3339 time');
+  return time;
+}
+
+function textOf(value: HeaderValue): string {
+  if (typeof value === 'string') return value;
+  if (isBytes(value)) return decodeUtf8(value);
+  return value.length > 0 ? textOf(value[0] as string | Uint8Array) : '';
+}
+
+function undecodable(problem: string, cause?: unknown): EventsError {
+  return new EventsError('EVENTS_UNDECODABLE', `the event cannot be decoded: ${problem}`, {
+    cause,
+    remedy: 'It was parked as a dead letter with its bytes as they came; mend its publisher, or map foreign bodies.',
+  });
+}

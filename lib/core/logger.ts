@@ -1,0 +1,17 @@
+/** Where this library writes its log; the module hands in Nest's logger. */
+export interface EventsLogger {
+  debug(message: string): void;
+  log(message: string): void;
+  warn(message: string): void;
+  /** `stack` is printed below the message. */
+  error(message: string, stack?: string): void;
+}
+
+/** Text from outside cannot start a line of its own or colour the terminal: control characters are shown escaped. */
+export function printable(text: string, maxLength = 500): string {
+  const cut = text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
+  // eslint-disable-next-line no-control-regex
+  return cut.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) =>
+    JSON.stringify(character).slice(1, -1),
+  );
+}

@@ -1,0 +1,46 @@
+/** Marks the outcomes of this library, so that no value a handler returns is mistaken for one. */
+const OUTCOME = Symbol.for('nestjs-events.outcome');
+
+interface Marked {
+  readonly [OUTCOME]: true;
+}
+
+/** Done: handled, seen before, or nobody here to handle it. */
+export type AckOutcome = Marked & { readonly kind: 'ack'; readonly reason: 'handled' | 'duplicate' | 'unhandled' };
+
+/** Again, after a wait. */
+export type RetryOutcome = Marked & {
+  readonly kind: 'retry';
+  readonly afterMs: number;
+  readonly error: unknown;
+  /** A broken dependency: the attempt does not count, and the handler's breaker opens. */
+  readonly dependency: boolean;
+};
+
+/** No more attempts: write it to the dead letters, then acknowledge. */
+export type DeadLetterOutcome = Marked & { readonly kind: 'deadLetter'; readonly error: unknown };
+
+/** Acknowledge without an effect, on purpose; counted and reported with its reason. */
+export type DropOutcome = Marked & { readonly kind: 'drop'; readonly reason: string };
+
+/** The decision after an attempt. */
+export type Outcome = AckOutcome | RetryOutcome | DeadLetterOutcome | DropOutcome;
+/** An outcome that ends the delivery. */
+export type FinalOutcome = Exclude<Outcome, RetryOutcome>;
+
+export const outcome = {
+  ack: (reason: AckOutcome['reason'] = 'handled'): AckOutcome => ({ [OUTCOME]: true, kind: 'ack', reason }),
+  retry: (error: unknown, options: { afterMs: number; dependency?: boolean }): RetryOutcome => ({
+    [OUTCOME]: true,
+    kind: 'retry',
+    error,
+    afterMs: options.afterMs,
+    dependency: options.dependency ?? false,
+  }),
+  deadLetter: (error: unknown): DeadLetterOutcome => ({ [OUTCOME]: true, kind: 'deadLetter', error }),
+  drop: (reason: string): DropOutcome => ({ [OUTCOME]: true, kind: 'drop', reason }),
+};
+
+export function isOutcome(value: unknown): value is Outcome {
+  return typeof value === 'object' && value !== null && (value as Partial<Marked>)[OUTCOME] === true;
+}

@@ -1,0 +1,43 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { createHash } from 'node:crypto';
+import type { Attempt } from './delivery.js';
+
+/** The attempt whose handler is running, and how many events it has published. */
+interface Handling {
+  readonly attempt: Attempt;
+  published: number;
+}
+
+/** Which attempt the running code belongs to, across awaits. One per application: two apps in one process do not see each other's. */
+export class HandlingScope {
+  readonly #storage = new AsyncLocalStorage<Handling>();
+
+  run<T>(attempt: Attempt, work: () => T): T {
+    return this.#storage.run({ attempt, published: 0 }, work);
+  }
+
+  current(): Attempt | undefined {
+    return this.#storage.getStore()?.attempt;
+  }
+
+  /**
+   * The id of the next event that the running handler publishes, derived from the event it handles, its own id and the
+   * count: a second run publishes the same ids, and consumers recognise the duplicates. `undefined` outside handlers.
+   */
+  nextEventId(): string | undefined {
+    const handling = this.#storage.getStore();
+    if (handling === undefined) return undefined;
+    const { attempt } = handling;
+    const seed = [attempt.envelope.source, attempt.envelope.id, attempt.subscription.handler, handling.published++];
+    return uuidFrom(JSON.stringify(seed));
+  }
+}
+
+/** A UUID version 8 (RFC 9562: the content is ours) out of a hash. */
+function uuidFrom(seed: string): string {
+  const bytes = createHash('sha256').update(seed).digest().subarray(0, 16);
+  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x80;
+  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
+  const hex = bytes.toString('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}

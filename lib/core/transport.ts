@@ -1,0 +1,108 @@
+import type { Report } from './activity.js';
+import type { Clock } from './clock.js';
+import type { DeadLetter } from './dead-letter.js';
+import type { Delivery, Place } from './delivery.js';
+import type { Envelope } from './envelope.js';
+import type { Slot } from './lanes.js';
+import type { EventsLogger } from './logger.js';
+import type { Serializer } from './serializer.js';
+import type { Subscription } from './subscription.js';
+import type { WindowLimits } from './window.js';
+
+/** What a transport can promise. The conformance suite holds it to its word, and the module refuses what it cannot keep. */
+export interface TransportCapabilities {
+  /** Confirmed events survive the end of this process. */
+  readonly durable: boolean;
+  /** Order per key holds across the instances of a group, not only within one. */
+  readonly orderAcrossInstances: boolean;
+}
+
+/** What a transport is given to work with. */
+export interface TransportEnvironment {
+  /** The service's name: the default group, and how connections introduce themselves. */
+  readonly service: string;
+  readonly clock: Clock;
+  readonly logger: EventsLogger;
+  readonly serializer: Serializer;
+  readonly report: Report;
+  /** How long a publish may wait for its confirmation. */
+  readonly publishTimeoutMs: number;
+  /** Largest body in bytes; larger ones are refused before they are sent. */
+  readonly maxPayloadBytes: number;
+  /** What may be in flight per partition or queue. */
+  readonly window: WindowLimits;
+  /** Whether NODE_ENV is `production`. */
+  readonly production: boolean;
+}
+
+/** What `kafka({…})` and its likes return: options checked, nothing started. */
+export interface TransportDefinition {
+  readonly kind: string;
+  readonly name: string;
+  create(environment: TransportEnvironment): Transport;
+}
+
+/**
+ * The adapter to one broker. To add one, implement this and pass `test/conformance`.
+ *
+ * Your part: talk to the broker, map envelopes, keep lanes (order per key) and windows, reconnect, hand over deliveries
+ * and acknowledge when told. Not your part: retries, outcomes, when to write a dead letter, deduplication.
+ */
+export interface Transport {
+  readonly kind: string;
+  readonly name: string;
+  readonly capabilities: TransportCapabilities;
+
+  /**
+   * Makes publishing possible. Retries while the broker is away, up to a limit, then throws EVENTS_TRANSPORT_UNREACHABLE;
+   * refused credentials throw EVENTS_TRANSPORT_UNAUTHORIZED at once. Later disconnects heal without a call.
+   */
+  connect(): Promise<void>;
+
+  /** Resolves once the broker has confirmed that it keeps the event. Rejects when it did not, or may not have, within `publishTimeoutMs`. */
+  publish(envelope: Envelope): Promise<void>;
+
+  /** Starts handing deliveries of one group to `request.process`. Resolves when events published from now on will arrive. */
+  consume(request: ConsumeRequest): Promise<TransportConsumer>;
+
+  /** Resolves once the broker has confirmed the dead letter, where {@link readDeadLetters} finds it. */
+  writeDeadLetter(letter: DeadLetter): Promise<void>;
+
+  /** Reads dead letters of one handler without removing them, oldest first. */
+  readDeadLetters(query: DeadLetterQuery): Promise<DeadLetter[]>;
+
+  /** Whether the connection works right now. */
+  isConnected(): boolean;
+
+  /** Waits for publishes under way, then leaves. Consumers have been closed before. */
+  close(): Promise<void>;
+}
+
+export interface DeadLetterQuery {
+  readonly group: string;
+  readonly handler: string;
+  /** Default 1,000. */
+  readonly limit?: number;
+}
+
+export interface ConsumeRequest {
+  readonly group: string;
+  readonly subscriptions: readonly Subscription[];
+  /**
+   * Takes a delivery to its end. Never throws; resolves when the delivery is settled or released. Call it from a lane:
+   * one delivery of a (handler, key) at a time, in order, at most `subscription.concurrency` at once per handler.
+   */
+  process(delivery: Delivery, slot: Slot): Promise<void>;
+  /** Tells that a consumed event matches no handler of the group; settle it. */
+  unhandled(event: string, place: Place): void;
+}
+
+/** Running subscriptions of one group on one transport. */
+export interface TransportConsumer {
+  /** Takes nothing new from the broker, starts nothing that waits, wakes what is parked. */
+  stop(): Promise<void>;
+  /** Resolves when everything that runs is settled and the broker knows. Call after {@link stop}. */
+  drain(): Promise<void>;
+  /** Leaves the broker; what is not settled will be delivered again. */
+  close(): Promise<void>;
+}
