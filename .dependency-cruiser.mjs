@@ -13,7 +13,16 @@ const floors = [
 
 const above = (floor) => floors.slice(floor + 1).flat();
 const siblings = (floor, room) => floors[floor].filter((other) => other !== room);
-const entries = ['events.module', 'events.options', 'index', 'kafka', 'rabbitmq', 'typeorm'];
+const entries = [
+  'events.module',
+  'events.runtime',
+  'events.lifecycle',
+  'events.options',
+  'index',
+  'kafka',
+  'rabbitmq',
+  'typeorm',
+];
 
 const directions = floors.flatMap((rooms, floor) =>
   rooms.map((room) => ({

@@ -78,19 +78,21 @@ function fromStructured(received: ReceivedCloudEvent): Envelope {
     return typeof value === 'number' ? String(value) : typeof value === 'string' ? value : undefined;
   });
   const base64: unknown = members.get('data_base64');
-  const data: unknown = typeof base64 === 'string' ? Buffer.from(base64, 'base64') : (members.get('data') ?? null);
+  const data: unknown = typeof base64 === 'string' ? bytesOf(base64) : (members.get('data') ?? null);
   return { ...fields, data, headers: separate(received).headers };
 }
 
 /** The attributes, and the user's headers, out of all headers. */
 function separate(received: ReceivedCloudEvent): { attributes: Map<string, string>; headers: Headers } {
-  const attributes = new Map<string, string>();
+  const byPrefix = new Map(received.prefixes.map((prefix) => [prefix, new Map<string, string>()]));
   const headers = emptyHeaders();
   for (const [name, value] of Object.entries(received.headers)) {
     const prefix = received.prefixes.find((each) => name.startsWith(each));
-    if (prefix !== undefined) attributes.set(name.slice(prefix.length).toLowerCase(), textOf(value));
+    if (prefix !== undefined) byPrefix.get(prefix)?.set(name.slice(prefix.length).toLowerCase(), textOf(value));
     else if (received.ownHeaders?.has(name) !== true) headers[name] = value;
   }
+  // The last entry of a name wins: the preferred prefix comes last.
+  const attributes = new Map([...byPrefix.values()].reverse().flatMap((each) => [...each]));
   return { attributes, headers };
 }
 
@@ -117,6 +119,12 @@ function timeOf(time: string | undefined): string {
   if (/^\d{1,15}$/.test(time)) return new Date(Number(time)).toISOString();
   if (Number.isNaN(Date.parse(time))) throw undecodable('its time is not an RFC 3339 time');
   return time;
+}
+
+function bytesOf(base64: string): Uint8Array {
+  // Buffer.from skips what is not base64 and would hand over other bytes than were sent.
+  if (!/^[A-Za-z0-9+/_=\s-]*$/.test(base64)) throw undecodable('its data_base64 is not base64');
+  return Buffer.from(base64, 'base64');
 }
 
 function textOf(value: HeaderValue): string {

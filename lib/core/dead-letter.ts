@@ -26,13 +26,14 @@ export interface DeadLetterError {
 
 /** Prefix of the headers that turn an original record into a dead letter. */
 const PREFIX = 'events-dl-';
+const MAX_CODE = 256;
 const MAX_MESSAGE = 1_024;
 const MAX_STACK = 8_192;
 
 /** Describes an error within bounds. */
 export function deadLetterError(code: string, message: string, stack: string | undefined): DeadLetterError {
-  const described = { code: code.slice(0, 256), message: message.slice(0, MAX_MESSAGE) };
-  return stack === undefined ? described : { ...described, stack: stack.slice(0, MAX_STACK) };
+  const described = { code: cut(code, MAX_CODE), message: cut(message, MAX_MESSAGE) };
+  return stack === undefined ? described : { ...described, stack: cut(stack, MAX_STACK) };
 }
 
 /** The original headers plus ours: how a broker that has headers carries a dead letter. The body is the original body. */
@@ -54,7 +55,7 @@ export function toDeadLetterHeaders(letter: DeadLetter): Record<string, HeaderVa
     partition: place.partition?.toString(),
     position: place.position,
   };
-  const headers = Object.assign(emptyHeaders(), letter.original.headers);
+  const headers = withoutFacts(letter.original.headers);
   for (const [name, value] of Object.entries(facts)) if (value !== undefined) headers[PREFIX + name] = value;
   return headers;
 }
@@ -68,8 +69,6 @@ export function fromDeadLetterHeaders(
   const group = fact('group');
   const handler = fact('handler');
   if (group === undefined || handler === undefined) return undefined;
-  const original = emptyHeaders();
-  for (const [name, value] of Object.entries(headers)) if (!name.startsWith(PREFIX)) original[name] = value;
   const stack = fact('error-stack');
   return {
     group,
@@ -83,10 +82,21 @@ export function fromDeadLetterHeaders(
     original: {
       place: placeFrom(fact),
       body: stored.body,
-      headers: original,
+      headers: withoutFacts(headers),
       ...(stored.key === undefined ? {} : { key: stored.key }),
     },
   };
+}
+
+function withoutFacts(headers: Headers): Record<string, HeaderValue> {
+  const original = emptyHeaders();
+  for (const [name, value] of Object.entries(headers)) if (!name.startsWith(PREFIX)) original[name] = value;
+  return original;
+}
+
+/** Never leaves half a character, which has no UTF-8 form and which PostgreSQL's jsonb refuses. */
+function cut(text: string, maxLength: number): string {
+  return text.slice(0, maxLength).toWellFormed();
 }
 
 function placeFrom(fact: (name: string) => string | undefined): Place {

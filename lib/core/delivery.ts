@@ -67,3 +67,6 @@ export interface Attempt extends DeliveryHistory {
 export interface FailurePolicy {
   decide(error: unknown, history: DeliveryHistory & { readonly subscription: Subscription }): Outcome;
 }
+
+/** The injection token of the {@link FailurePolicy}. */
+export const FAILURE_POLICY = Symbol('nestjs-events.failure-policy');

@@ -43,6 +43,9 @@ const OPTIONAL_TEXTS = [
   'tracestate',
 ] as const;
 
+/** Date.parse alone also takes "5" and "May 6". */
+const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;
+
 /** Completes and checks an envelope that is about to be published. Throws EVENTS_NAME_INVALID, EVENTS_ENVELOPE_INVALID, EVENTS_HEADER_INVALID. */
 export function createEnvelope<T>(init: EnvelopeInit<T>): Envelope<T> {
   assertEventName(init.name);
@@ -51,7 +54,8 @@ export function createEnvelope<T>(init: EnvelopeInit<T>): Envelope<T> {
   const texts: Partial<Record<(typeof OPTIONAL_TEXTS)[number], string>> = {};
   for (const attribute of OPTIONAL_TEXTS) {
     const value = init[attribute];
-    if (value === undefined) continue;
+    // CloudEvents has no empty attributes: readers take them for absent.
+    if (value === undefined || value === '') continue;
     texts[attribute] = text(value, attribute, init.name);
   }
   return {
@@ -78,7 +82,8 @@ function text(value: unknown, attribute: string, event: string): string {
 
 function timestamp(value: unknown, event: string): string {
   const checked = text(value, 'time', event);
-  return Number.isNaN(Date.parse(checked)) ? invalid('time', 'is not an RFC 3339 time', event) : checked;
+  const valid = RFC_3339.test(checked) && !Number.isNaN(Date.parse(checked));
+  return valid ? checked : invalid('time', 'is not an RFC 3339 time', event);
 }
 
 function invalid(attribute: string, problem: string, event: string): never {

@@ -24,6 +24,9 @@ export type EventsErrorCode =
   | 'EVENTS_PUBLISH_TIMEOUT'
   | 'EVENTS_PUBLISH_PARTIAL'
   | 'EVENTS_TRANSACTION_REQUIRED'
+  | 'EVENTS_TRANSACTION_ENDED'
+  | 'EVENTS_TRANSACTION_ABORTED'
+  | 'EVENTS_TRANSACTION_BUSY'
   | 'EVENTS_OUTBOX_MISSING'
   | 'EVENTS_DATASOURCE_MISSING'
   | 'EVENTS_SCHEMA_BEHIND'
@@ -88,9 +91,12 @@ export function codeOf(error: unknown): string {
   return typeof error;
 }
 
-/** A secret has no business in a message: `amqp://user:secret@host` becomes `amqp://user:***@host`. */
+/**
+ * A secret has no business in a message: `amqp://user:secret@host` becomes `amqp://user:***@host`. Up to the last `@`,
+ * because an "Invalid URL" error quotes just the secrets whose `@` and `/` were not escaped.
+ */
 export function withoutCredentials(text: string): string {
-  return text.replace(/([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s@/]*@/gi, '$1:***@');
+  return text.replace(/([a-z][a-z0-9+.-]{0,31}:\/\/[^\s:/]*):(?:(?!:\/\/)\S)*@/gi, '$1:***@');
 }
 
 function describe(problem: string, details: EventsErrorDetails): string {

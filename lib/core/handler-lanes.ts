@@ -14,17 +14,19 @@ export interface HandlerLanesOptions {
 /** The lanes of each handler of a consumer: a slow handler holds up its own deliveries only. */
 export class HandlerLanes {
   readonly #lanes = new Map<Subscription, Lanes<Delivery>>();
+  #closed = false;
 
   constructor(private readonly options: HandlerLanesOptions) {}
 
   /** Queues a delivery in its handler's lane for its key. Once closed, the delivery is released instead. */
   push(delivery: Delivery): void {
     const key = delivery.subscription.ordering === 'key' ? envelopeOf(delivery)?.key : undefined;
-    if (!this.#of(delivery.subscription).push(delivery, key)) delivery.release();
+    if (this.#closed || !this.#of(delivery.subscription).push(delivery, key)) delivery.release();
   }
 
   /** Starts nothing more; what has not started is released. */
   close(): void {
+    this.#closed = true;
     for (const lanes of this.#lanes.values()) {
       for (const delivery of lanes.close()) delivery.release();
     }

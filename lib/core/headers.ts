@@ -34,5 +34,7 @@ function headerProblem(name: string, value: unknown): string | undefined {
   if (name === '' || Buffer.byteLength(name) > 255) return 'has a name that is empty or longer than 255 bytes';
   if (RESERVED_HEADER.test(name)) return 'has a reserved name';
   const values: unknown[] = Array.isArray(value) ? value : [value];
-  return values.every((each) => typeof each === 'string' || isBytes(each)) ? undefined : 'is neither text nor bytes';
+  if (!values.every((each) => typeof each === 'string' || isBytes(each))) return 'is neither text nor bytes';
+  const wellFormed = [name, ...values].every((each) => typeof each !== 'string' || each.isWellFormed());
+  return wellFormed ? undefined : 'is not well-formed Unicode';
 }

@@ -21,14 +21,14 @@ export class HandlingScope {
   }
 
   /**
-   * The id of the next event that the running handler publishes, derived from the event it handles, its own id and the
-   * count: a second run publishes the same ids, and consumers recognise the duplicates. `undefined` outside handlers.
+   * The id of the next event that the running handler publishes, derived from the event it handles, its group and id and
+   * the count: a second run publishes the same ids, and consumers recognise the duplicates. `undefined` outside handlers.
    */
   nextEventId(): string | undefined {
     const handling = this.#storage.getStore();
     if (handling === undefined) return undefined;
-    const { attempt } = handling;
-    const seed = [attempt.envelope.source, attempt.envelope.id, attempt.subscription.handler, handling.published++];
+    const { envelope, subscription } = handling.attempt;
+    const seed = [envelope.source, envelope.id, subscription.group, subscription.handler, handling.published++];
     return uuidFrom(JSON.stringify(seed));
   }
 }

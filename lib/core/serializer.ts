@@ -21,6 +21,8 @@ export const jsonSerializer: Serializer = {
     let json: string | undefined;
     try {
       json = JSON.stringify(data ?? null);
+      // What every reader would refuse must not be published.
+      if (json?.includes('"__proto__"') || json?.includes('"constructor"')) parseJson(json);
     } catch (cause) {
       throw notSerializable(messageOf(cause), event, cause);
     }

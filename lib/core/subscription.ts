@@ -11,6 +11,8 @@ export interface Subscription {
   readonly concurrency: number;
   /** `key`: events of one key one after another, in order. `none`: no order. */
   readonly ordering: 'key' | 'none';
+  /** `false`: the idempotency interceptor leaves its deliveries alone. */
+  readonly idempotent: boolean;
   /** The handler's own block for each kind of transport (`{ rabbitmq: {…} }`), which only that transport reads. */
   readonly transportOptions: Readonly<Record<string, unknown>>;
 }

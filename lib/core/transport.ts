@@ -62,6 +62,9 @@ export interface Transport {
   /** Resolves once the broker has confirmed that it keeps the event. Rejects when it did not, or may not have, within `publishTimeoutMs`. */
   publish(envelope: Envelope): Promise<void>;
 
+  /** Makes sure that events published from now on reach these subscriptions, though nobody consumes yet: nothing is lost at start. */
+  declare(subscriptions: readonly Subscription[]): Promise<void>;
+
   /** Starts handing deliveries of one group to `request.process`. Resolves when events published from now on will arrive. */
   consume(request: ConsumeRequest): Promise<TransportConsumer>;
 

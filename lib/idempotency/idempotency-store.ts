@@ -24,6 +24,8 @@ export interface IdempotencyStore {
   /** Called once at start, before anything is handled. */
   prepare(): Promise<void>;
   once<T>(key: IdempotencyKey, effect: () => Promise<T>): Promise<OnceResult<T>>;
+  /** Called once at the end, when nothing is handled any more. */
+  close?(): void;
 }
 
 /** What `typeormIdempotency()` and its likes return: options, nothing started. */

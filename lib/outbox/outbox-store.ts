@@ -40,6 +40,8 @@ export interface OutboxStore {
   relay(limit: number, publish: (entry: OutboxEntry) => Promise<void>): Promise<RelayResult>;
   /** Calls back after a transaction with entries has committed in this process. */
   onCommitted(listener: () => void): void;
+  /** Called once at the end, when nothing is published any more. */
+  close?(): void;
 }
 
 /** What `typeormOutbox()` and its likes return: options, nothing started. */

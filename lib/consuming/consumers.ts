@@ -1,0 +1,128 @@
+import { within, type Clock } from '../core/clock.js';
+import { EventsError, messageOf } from '../core/errors.js';
+import { printable } from '../core/logger.js';
+import { consumerName, type Subscription } from '../core/subscription.js';
+import type { Transport, TransportConsumer } from '../core/transport.js';
+import type { TransportRegistry } from '../core/transport-registry.js';
+import { Consumer, type ConsumerTools } from './consumer.js';
+
+/** A handler's subscription and the transport it insists on, if any. */
+export interface PlacedSubscription {
+  readonly subscription: Subscription;
+  readonly transport: string | undefined;
+}
+
+interface Running {
+  readonly transport: Transport;
+  readonly group: string;
+  readonly consumer: TransportConsumer;
+}
+
+/** Names of unhandled events remembered for the warning; more of them are counted, not warned about. */
+const MAX_WARNED_NAMES = 1_000;
+
+/** All consumers of the application: one per group and transport. Declares, starts, drains and closes them. */
+export class Consumers {
+  readonly #running: Running[] = [];
+  readonly #warned = new Set<string>();
+  readonly #deadline = new AbortController();
+
+  constructor(
+    private readonly transports: TransportRegistry,
+    private readonly tools: Omit<ConsumerTools, 'writeDeadLetter' | 'deadline'> & { readonly clock: Clock },
+  ) {}
+
+  /** From now on nothing published is lost for want of a place to wait in. */
+  async declare(subscriptions: readonly PlacedSubscription[]): Promise<void> {
+    const plans = this.#plan(subscriptions);
+    await Promise.all(plans.map(({ transport, subscriptions: planned }) => transport.declare(planned)));
+  }
+
+  async start(subscriptions: readonly PlacedSubscription[]): Promise<void> {
+    await Promise.all(this.#plan(subscriptions).map((plan) => this.#startOne(plan)));
+  }
+
+  /**
+   * Stops intake, waits until what runs is settled, closes. What is not done within the deadline is told to stop and
+   * will be delivered again. Returns how many consumers did not finish.
+   */
+  async drain(deadlineMs: number): Promise<number> {
+    const running = this.#running.splice(0);
+    await Promise.all(running.map(({ consumer }) => consumer.stop()));
+    const drained = await Promise.all(
+      running.map(async ({ consumer }) => within(this.tools.clock, deadlineMs, consumer.drain())),
+    );
+    this.#deadline.abort();
+    await Promise.all(running.map((each) => this.#close(each)));
+    return drained.filter((done) => !done).length;
+  }
+
+  async #startOne({ transport, group, subscriptions }: Plan): Promise<void> {
+    const writeDeadLetter = transport.writeDeadLetter.bind(transport);
+    const consumer = new Consumer({ ...this.tools, writeDeadLetter, deadline: this.#deadline.signal });
+    const running = await transport.consume({
+      group,
+      subscriptions,
+      process: (delivery, slot) => consumer.process(delivery, slot),
+      unhandled: (event, place) => {
+        this.tools.report({ type: 'unhandled', event, group, place });
+        this.#warnUnhandled(event, group);
+      },
+    });
+    this.#running.push({ transport, group, consumer: running });
+    for (const subscription of subscriptions) {
+      this.tools.logger.log(
+        `${consumerName(subscription)} handles ${subscription.patterns.join(', ')} from ${transport.name}`,
+      );
+    }
+  }
+
+  async #close({ transport, group, consumer }: Running): Promise<void> {
+    try {
+      await consumer.close();
+      this.tools.report({ type: 'consumer-stopped', transport: transport.name, group });
+    } catch (error) {
+      this.tools.logger.warn(`the consumer of "${group}" on ${transport.name} did not close: ${messageOf(error)}`);
+    }
+  }
+
+  #warnUnhandled(event: string, group: string): void {
+    const name = JSON.stringify([group, event]);
+    if (this.#warned.has(name) || this.#warned.size >= MAX_WARNED_NAMES) return;
+    this.#warned.add(name);
+    this.tools.logger.warn(`no handler of "${group}" matches ${printable(event)}; such events are counted and settled`);
+  }
+
+  #plan(subscriptions: readonly PlacedSubscription[]): Plan[] {
+    const plans = new Map<string, Plan>();
+    for (const { subscription, transport } of subscriptions) {
+      for (const each of this.#transportsOf(subscription, transport)) {
+        const key = JSON.stringify([each.name, subscription.group]);
+        const plan = plans.get(key);
+        if (plan !== undefined) plan.subscriptions.push(subscription);
+        else plans.set(key, { transport: each, group: subscription.group, subscriptions: [subscription] });
+      }
+    }
+    return [...plans.values()];
+  }
+
+  #transportsOf(subscription: Subscription, transport: string | undefined): Transport[] {
+    try {
+      if (transport !== undefined) return [this.transports.get(transport)];
+      return [...new Set(subscription.patterns.flatMap((pattern) => this.transports.forPattern(pattern)))];
+    } catch (error) {
+      if (!(error instanceof EventsError)) throw error;
+      throw new EventsError(error.code, error.message.replace(`. ${error.remedy}`, ''), {
+        handler: subscription.handler,
+        remedy: error.remedy,
+        cause: error,
+      });
+    }
+  }
+}
+
+interface Plan {
+  readonly transport: Transport;
+  readonly group: string;
+  readonly subscriptions: Subscription[];
+}

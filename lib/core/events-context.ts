@@ -1,0 +1,23 @@
+import type { Attempt } from './delivery.js';
+
+/** What Nest calls the kind of execution context that handlers of this module run in. */
+export const EVENTS_CONTEXT = 'events';
+
+/** The part of Nest's ArgumentsHost that is needed here. */
+interface HostLike {
+  getType(): string;
+  getArgByIndex(index: number): unknown;
+}
+
+/** The arguments every guard, interceptor, pipe and filter of a handler sees. */
+export type HandlerArguments = readonly [data: unknown, envelope: Attempt['envelope'], attempt: Attempt];
+
+/** Whether an execution context belongs to an event handler: `if (isEventsContext(context)) …` in a guard that also serves HTTP. */
+export function isEventsContext(host: HostLike): boolean {
+  return host.getType() === EVENTS_CONTEXT;
+}
+
+/** The attempt that an events context belongs to. Call it only where {@link isEventsContext} holds. */
+export function attemptOf(host: HostLike): Attempt {
+  return host.getArgByIndex(2) as Attempt;
+}

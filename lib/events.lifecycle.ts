@@ -1,0 +1,89 @@
+import type {
+  BeforeApplicationShutdown,
+  OnApplicationBootstrap,
+  OnApplicationShutdown,
+  OnModuleInit,
+} from '@nestjs/common';
+import type { EventsLogger } from './core/logger.js';
+import type { TransportRegistry } from './core/transport-registry.js';
+import type { Consumers } from './consuming/consumers.js';
+import type { HandlerExplorer } from './handlers/handler-explorer.js';
+import type { HandlerInvoker } from './handlers/handler-invoker.js';
+import type { HandlerRegistry } from './handlers/handler-registry.js';
+import type { IdempotencyStore } from './idempotency/idempotency-store.js';
+import type { ActivityStream } from './observability/activity-stream.js';
+import type { OutboxRelay } from './outbox/outbox-relay.js';
+import type { OutboxStore } from './outbox/outbox-store.js';
+
+export interface LifecycleParts {
+  readonly explorer: HandlerExplorer;
+  readonly registry: HandlerRegistry;
+  readonly invoker: HandlerInvoker;
+  readonly consumers: Consumers;
+  readonly transports: TransportRegistry;
+  readonly idempotency: IdempotencyStore | undefined;
+  readonly outbox: OutboxStore | undefined;
+  readonly relay: OutboxRelay | undefined;
+  readonly activity: ActivityStream;
+  readonly logger: EventsLogger;
+  readonly drainTimeoutMs: number;
+}
+
+/** How long an application may take after bootstrap to call enableShutdownHooks before it is told. */
+const HOOKS_GRACE_MS = 1_000;
+
+/**
+ * The order of starting and stopping:
+ * publishing works from onModuleInit, handlers run from onApplicationBootstrap; at shutdown intake and relay stop first
+ * and what runs is settled (beforeApplicationShutdown), then the transports close (onApplicationShutdown), because other
+ * code may publish until then.
+ */
+export class EventsLifecycle
+  implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
+{
+  #hooksCheck: NodeJS.Timeout | undefined;
+
+  constructor(private readonly parts: LifecycleParts) {}
+
+  async onModuleInit(): Promise<void> {
+    const { explorer, transports, consumers, registry, idempotency, outbox } = this.parts;
+    explorer.explore();
+    await idempotency?.prepare();
+    await outbox?.prepare();
+    await Promise.all(transports.all.map((transport) => transport.connect()));
+    await consumers.declare(registry.all());
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    const { invoker, consumers, registry, relay } = this.parts;
+    invoker.prepare();
+    await consumers.start(registry.all());
+    relay?.start();
+    this.#hooksCheck = setTimeout(() => this.#warnWithoutShutdownHooks(), HOOKS_GRACE_MS).unref();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    const { relay, consumers, drainTimeoutMs, logger } = this.parts;
+    clearTimeout(this.#hooksCheck);
+    const [unfinished] = await Promise.all([consumers.drain(drainTimeoutMs), relay?.stop()]);
+    if (unfinished > 0) {
+      logger.warn(
+        `${unfinished} consumer(s) still had handlers running after ${drainTimeoutMs} ms; their events will be delivered ` +
+          'again. Raise drainTimeoutMs, or let handlers heed the signal of @EventAttempt().',
+      );
+    }
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.all(this.parts.transports.all.map((transport) => transport.close()));
+    this.parts.activity.complete();
+  }
+
+  #warnWithoutShutdownHooks(): void {
+    if (process.listenerCount('SIGTERM') > 0) return;
+    this.parts.logger.warn(
+      'Nobody listens for SIGTERM: call app.enableShutdownHooks(), or a deploy ends this process in the middle of its ' +
+        'handlers (their events will be delivered again).',
+    );
+  }
+}

@@ -1,0 +1,175 @@
+import { EventsError } from './core/errors.js';
+import { assertEventPattern } from './core/event-name.js';
+import { mergeRetry, type RetryOptions, type RetryOverrides } from './core/retry-options.js';
+import { jsonSerializer, type Serializer } from './core/serializer.js';
+import type { TransportDefinition } from './core/transport.js';
+import type { Routes } from './core/transport-registry.js';
+import type { WindowLimits } from './core/window.js';
+import type { IdempotencyDefinition } from './idempotency/idempotency-store.js';
+import type { OutboxDefinition } from './outbox/outbox-store.js';
+import { DEFAULT_RETRY } from './retry/retry-policy.js';
+import { memory } from './transports/memory/memory.transport.js';
+
+/** Options of `EventsModule.forRoot`. Only `service` is needed. */
+export interface EventsModuleOptions {
+  /** The `source` of what this application publishes, and the default group of its handlers. */
+  readonly service: string;
+  /** Default: `[memory()]`, the embedded one. */
+  readonly transports?: readonly TransportDefinition[];
+  /** Where names are published, `{ 'orders.#': 'kafka' }`: the first match wins, else the first transport. */
+  readonly routes?: Routes;
+  /** One effect per event and handler: `typeormIdempotency()`, `memoryIdempotency()`. Default: none. */
+  readonly idempotency?: IdempotencyDefinition;
+  /** Publish if and only if a transaction commits: `typeormOutbox()`. Default: none. */
+  readonly outbox?: OutboxDefinition;
+  /** Default: 4 attempts, exponential from 100 ms to 5 s, with jitter. */
+  readonly retry?: RetryOverrides;
+  /** Deliveries of one handler at the same time in this process. Default 10. */
+  readonly concurrency?: number;
+  /** In flight per partition or queue. Default 1,000 deliveries and 16 MiB. */
+  readonly window?: Partial<WindowLimits>;
+  /** How long a publish may wait for its confirmation. Default 30,000. */
+  readonly publishTimeoutMs?: number;
+  /** How long shutdown waits for handlers that run. Default 30,000. */
+  readonly drainTimeoutMs?: number;
+  /** Largest body in bytes. Default 1,000,000. */
+  readonly maxPayloadBytes?: number;
+  /** Whether global guards, pipes, interceptors and filters apply to handlers too. Default false: most are written for HTTP. */
+  readonly inheritAppConfig?: boolean;
+  /** Default: JSON, and bytes as they are. */
+  readonly serializer?: Serializer;
+}
+
+/** The same with every default filled in. */
+export interface ResolvedEventsOptions {
+  readonly service: string;
+  readonly transports: readonly TransportDefinition[];
+  readonly routes: Routes;
+  readonly idempotency: IdempotencyDefinition | undefined;
+  readonly outbox: OutboxDefinition | undefined;
+  readonly retry: RetryOptions;
+  readonly concurrency: number;
+  readonly window: WindowLimits;
+  readonly publishTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  readonly maxPayloadBytes: number;
+  readonly inheritAppConfig: boolean;
+  readonly serializer: Serializer;
+}
+
+const KNOWN = new Set([
+  'service',
+  'transports',
+  'routes',
+  'idempotency',
+  'outbox',
+  'retry',
+  'concurrency',
+  'window',
+  'publishTimeoutMs',
+  'drainTimeoutMs',
+  'maxPayloadBytes',
+  'inheritAppConfig',
+  'serializer',
+]);
+
+/** Checks everything before anything starts. Throws EVENTS_OPTIONS_INVALID with every mistake, its path and its remedy. */
+export function resolveOptions(options: EventsModuleOptions): ResolvedEventsOptions {
+  const problems = findProblems(options);
+  if (problems.length > 0) {
+    throw new EventsError(
+      'EVENTS_OPTIONS_INVALID',
+      `EventsModule was given options it cannot use: ${problems.join('; ')}`,
+      {
+        remedy: 'Correct them in EventsModule.forRoot or forRootAsync.',
+      },
+    );
+  }
+  return {
+    service: options.service,
+    transports: options.transports ?? [memory()],
+    routes: options.routes ?? {},
+    idempotency: options.idempotency,
+    outbox: options.outbox,
+    retry: mergeRetry(DEFAULT_RETRY, options.retry),
+    concurrency: options.concurrency ?? 10,
+    window: { maxDeliveries: 1_000, maxBytes: 16 * 1_024 * 1_024, ...options.window },
+    publishTimeoutMs: options.publishTimeoutMs ?? 30_000,
+    drainTimeoutMs: options.drainTimeoutMs ?? 30_000,
+    maxPayloadBytes: options.maxPayloadBytes ?? 1_000_000,
+    inheritAppConfig: options.inheritAppConfig ?? false,
+    serializer: options.serializer ?? jsonSerializer,
+  };
+}
+
+function findProblems(options: EventsModuleOptions): string[] {
+  if (typeof options !== 'object' || options === null) return ['they are not an object'];
+  const { retry } = options;
+  return [
+    ...unknownNames(options),
+    ...(/^[A-Za-z0-9_.-]{1,120}$/.test(options.service)
+      ? []
+      : ['service must be a name of letters, digits, "_", "-" and "." (it becomes part of queue and group names)']),
+    ...transportProblems(options),
+    ...definitionProblem('idempotency', options.idempotency, 'typeormIdempotency()'),
+    ...definitionProblem('outbox', options.outbox, 'typeormOutbox()'),
+    ...positiveInteger('retry.attempts', retry?.attempts),
+    ...positiveInteger('retry.backoff.initialMs', retry?.backoff?.initialMs),
+    ...positiveInteger('retry.backoff.maxMs', retry?.backoff?.maxMs),
+    ...(['exponential', 'fixed', undefined].includes(retry?.backoff?.type)
+      ? []
+      : ['retry.backoff.type must be "exponential" or "fixed"']),
+    ...positiveInteger('concurrency', options.concurrency),
+    ...positiveInteger('window.maxDeliveries', options.window?.maxDeliveries),
+    ...positiveInteger('window.maxBytes', options.window?.maxBytes),
+    ...positiveInteger('publishTimeoutMs', options.publishTimeoutMs),
+    ...positiveInteger('drainTimeoutMs', options.drainTimeoutMs),
+    ...positiveInteger('maxPayloadBytes', options.maxPayloadBytes),
+  ];
+}
+
+function unknownNames(options: EventsModuleOptions): string[] {
+  return Object.keys(options)
+    .filter((name) => !KNOWN.has(name))
+    .map((name) => `${name} is not an option (known are ${[...KNOWN].join(', ')})`);
+}
+
+function transportProblems(options: EventsModuleOptions): string[] {
+  const { transports = [memory()], routes = {} } = options;
+  if (!Array.isArray(transports) || transports.length === 0) return ['transports must be a list of at least one'];
+  const definitions = transports as readonly Partial<TransportDefinition>[];
+  const bad = definitions.flatMap((each, index) =>
+    typeof each?.create === 'function' ? [] : [`transports[${index}] must be made by memory(), kafka() or rabbitmq()`],
+  );
+  if (bad.length > 0) return bad;
+  const names = definitions.map((each) => each.name);
+  const twice = names.filter((name, index) => names.indexOf(name) !== index);
+  return [
+    ...twice.map((name) => `transports has two named "${name}": give one another { name }`),
+    ...Object.entries(routes).flatMap(([pattern, name]) => [
+      ...patternProblem(pattern),
+      ...(names.includes(name)
+        ? []
+        : [`routes["${pattern}"] names "${name}", but the transports are ${names.join(', ')}`]),
+    ]),
+  ];
+}
+
+function patternProblem(pattern: string): string[] {
+  try {
+    assertEventPattern(pattern);
+    return [];
+  } catch (error) {
+    return [`routes has the key ${(error as Error).message}`];
+  }
+}
+
+function definitionProblem(path: string, value: unknown, example: string): string[] {
+  if (value === undefined || typeof (value as { create?: unknown }).create === 'function') return [];
+  return [`${path} must be made by ${example} or its like`];
+}
+
+function positiveInteger(path: string, value: unknown): string[] {
+  if (value === undefined || (Number.isSafeInteger(value) && (value as number) > 0)) return [];
+  return [`${path} must be a whole number above 0`];
+}

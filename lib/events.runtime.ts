@@ -1,0 +1,109 @@
+import { Logger } from '@nestjs/common';
+import { MetadataScanner, type DiscoveryService, type ModuleRef } from '@nestjs/core';
+import { systemClock } from './core/clock.js';
+import type { FailurePolicy } from './core/delivery.js';
+import { mergeRetry } from './core/retry-options.js';
+import { HandlingScope } from './core/scope.js';
+import type { StoreEnvironment } from './core/store.js';
+import type { TransportEnvironment } from './core/transport.js';
+import { TransportRegistry } from './core/transport-registry.js';
+import { consumerPipeline } from './consuming/consumer.pipeline.js';
+import { Consumers } from './consuming/consumers.js';
+import { DeadLetterFilter } from './dead-letter/dead-letter.filter.js';
+import { DeadLetters } from './dead-letter/dead-letters.js';
+import { EventsLifecycle } from './events.lifecycle.js';
+import type { ResolvedEventsOptions } from './events.options.js';
+import { HandlerContextFactory } from './handlers/handler-context.js';
+import { HandlerExplorer } from './handlers/handler-explorer.js';
+import { HandlerInvoker } from './handlers/handler-invoker.js';
+import { HandlerRegistry } from './handlers/handler-registry.js';
+import type { IdempotencyStore } from './idempotency/idempotency-store.js';
+import { IdempotencyInterceptor } from './idempotency/idempotency.interceptor.js';
+import { ActivityStream } from './observability/activity-stream.js';
+import { OutboxRelay } from './outbox/outbox-relay.js';
+import { EventBus } from './publishing/event-bus.js';
+import { RetryPolicy } from './retry/retry-policy.js';
+
+/** What of Nest the parts are built on. */
+export interface NestParts {
+  readonly moduleRef: ModuleRef;
+  readonly discovery: DiscoveryService;
+}
+
+/** The parts that the module hands out as providers. */
+export interface EventsRuntime {
+  readonly bus: EventBus;
+  readonly activity: ActivityStream;
+  readonly deadLetters: DeadLetters;
+  readonly idempotency: IdempotencyStore | null;
+  readonly policy: FailurePolicy;
+  readonly lifecycle: EventsLifecycle;
+}
+
+/** Puts the parts of one application together. Nothing starts here: the lifecycle does that. */
+export function createRuntime(options: ResolvedEventsOptions, nest: NestParts): EventsRuntime {
+  const logger = new Logger('Events');
+  const activity = new ActivityStream(logger);
+  const stores: StoreEnvironment = {
+    clock: systemClock,
+    logger,
+    report: activity.report,
+    production: process.env['NODE_ENV'] === 'production',
+    resolve: (token) => findProvider(nest.moduleRef, token),
+  };
+  const scope = new HandlingScope();
+  const registry = new HandlerRegistry();
+  const transports = createTransports(options, stores);
+  const policy = new RetryPolicy((subscription) => mergeRetry(options.retry, registry.of(subscription).retry));
+  const idempotency = options.idempotency?.create(stores) ?? null;
+  const outbox = options.outbox?.create(stores);
+
+  const { service, serializer, maxPayloadBytes } = options;
+  const bus = new EventBus({
+    ...{ service, serializer, maxPayloadBytes, transports, scope, outbox },
+    report: activity.report,
+  });
+  const relay = outbox && new OutboxRelay({ ...stores, store: outbox, publish: (entry) => bus.publishEnrolled(entry) });
+
+  const explorer = new HandlerExplorer(
+    { registry, logger, discovery: nest.discovery, scanner: new MetadataScanner() },
+    { group: service, concurrency: options.concurrency },
+  );
+  const enhancers = {
+    interceptors: idempotency === null ? [] : [new IdempotencyInterceptor(idempotency)],
+    filters: [new DeadLetterFilter(policy)],
+    inheritAppConfig: options.inheritAppConfig,
+  };
+  const contexts = (): HandlerContextFactory => new HandlerContextFactory(nest.moduleRef, enhancers);
+  const invoker = new HandlerInvoker({ contexts, registry, policy, logger });
+  const pipeline = consumerPipeline((attempt) => invoker.invoke(attempt), scope);
+  const consumers = new Consumers(transports, { ...stores, pipeline, policy });
+
+  const lifecycle = new EventsLifecycle({
+    ...{ explorer, registry, invoker, consumers, transports, activity, logger, outbox, relay },
+    idempotency: idempotency ?? undefined,
+    drainTimeoutMs: options.drainTimeoutMs,
+  });
+  return { bus, activity, deadLetters: new DeadLetters(transports), idempotency, policy, lifecycle };
+}
+
+function createTransports(options: ResolvedEventsOptions, stores: StoreEnvironment): TransportRegistry {
+  const { service, serializer, publishTimeoutMs, maxPayloadBytes, window } = options;
+  const { clock, logger, report, production } = stores;
+  const environment: TransportEnvironment = {
+    ...{ service, serializer, publishTimeoutMs, maxPayloadBytes, window },
+    ...{ clock, logger, report, production },
+  };
+  return new TransportRegistry(
+    options.transports.map((definition) => definition.create(environment)),
+    options.routes,
+  );
+}
+
+function findProvider(moduleRef: ModuleRef, token: unknown): unknown {
+  try {
+    return moduleRef.get(token as string, { strict: false });
+  } catch {
+    return undefined;
+  }
+}

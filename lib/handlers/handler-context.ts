@@ -1,0 +1,103 @@
+import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
+import type { ArgumentsHost, ExceptionFilter, NestInterceptor } from '@nestjs/common';
+import { ApplicationConfig, ExternalContextCreator, type ModuleRef } from '@nestjs/core';
+import { ExternalExceptionFilterContext } from '@nestjs/core/exceptions/external-exception-filter-context.js';
+import type { NestContainer } from '@nestjs/core/injector/container.js';
+import type { ContextId } from '@nestjs/core/injector/instance-wrapper.js';
+import { isObservable, lastValueFrom } from 'rxjs';
+import { EVENTS_CONTEXT, type HandlerArguments } from '../core/events-context.js';
+
+/** A handler with its enhancers, ready to be called. */
+export interface HandlerCall {
+  /** Guards → interceptors → pipes → the method. Rejects with the original error. */
+  readonly run: (...args: HandlerArguments) => Promise<unknown>;
+  /** The first filter that catches the error, or `undefined` when none does. */
+  readonly filter: (error: unknown, host: ArgumentsHost) => unknown;
+}
+
+export interface HandlerEnhancers {
+  /** Outermost first; they run for every handler. */
+  readonly interceptors: readonly NestInterceptor[];
+  /** They get what no filter of the handler or its class caught. */
+  readonly filters: readonly ExceptionFilter[];
+  /** Whether the application's global guards, pipes, interceptors and filters apply to handlers as well. */
+  readonly inheritAppConfig: boolean;
+}
+
+/** What `@Payload()` and `@Ctx()` of @nestjs/microservices leave in a method's metadata. */
+const PAYLOAD = 3;
+const CONTEXT = 4;
+const parameters = {
+  exchangeKeyForValue(type: number, property: unknown, args: readonly unknown[]): unknown {
+    const [data, , attempt] = args as HandlerArguments;
+    if (type === CONTEXT) return attempt;
+    if (type !== PAYLOAD || typeof property !== 'string') return type === PAYLOAD ? data : null;
+    return typeof data === 'object' && data !== null && Object.hasOwn(data, property)
+      ? (data as Record<string, unknown>)[property]
+      : undefined;
+  },
+};
+
+/**
+ * Wraps handlers the way Nest wraps its own. It works on the application's container with a configuration of its own,
+ * because the application's global enhancers are mostly written for HTTP.
+ */
+export class HandlerContextFactory {
+  readonly #creator: ExternalContextCreator;
+  readonly #filters: ExternalExceptionFilterContext;
+  readonly #container: NestContainer;
+
+  constructor(moduleRef: ModuleRef, enhancers: HandlerEnhancers) {
+    this.#container = moduleRef['container'];
+    const config = handlerConfig(enhancers, this.#container.applicationConfig);
+    const container = Object.create(this.#container, { applicationConfig: { value: config } }) as NestContainer;
+    this.#creator = ExternalContextCreator.fromContainer(container);
+    // An Observable that completes without a value is a handler that is done, not rxjs's EmptyError.
+    this.#creator.transformToResult = async (result: unknown) =>
+      isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result;
+    this.#filters = new ExternalExceptionFilterContext(container, config);
+  }
+
+  /** @param instance the handler's object: the singleton, or the one made for `contextId`. */
+  create(instance: object, method: string, contextId?: ContextId): HandlerCall {
+    // Not a bound function: enhancers of the method are metadata on this very function.
+    const callback = (instance as Record<string, (...args: unknown[]) => unknown>)[method] as () => unknown;
+    const run = this.#creator.create(
+      instance,
+      callback,
+      method,
+      ROUTE_ARGS_METADATA,
+      parameters,
+      contextId,
+      undefined,
+      // Filters run apart from it, so that an error stays known as one whatever a filter returns.
+      { guards: true, interceptors: true, filters: false },
+      EVENTS_CONTEXT,
+    );
+    const moduleKey = this.#creator.getContextModuleKey(instance.constructor);
+    const handler = this.#filters.create(instance, callback as never, moduleKey, contextId);
+    return { run: run as HandlerCall['run'], filter: (error, host) => handler.invokeCustomFilters(error, host) };
+  }
+
+  /** Makes `@Inject(REQUEST)` of request-scoped providers resolve to `request`. */
+  registerRequest(request: object, contextId: ContextId): void {
+    this.#container.registerRequestProvider(request, contextId);
+  }
+}
+
+function handlerConfig(enhancers: HandlerEnhancers, app: ApplicationConfig | undefined): ApplicationConfig {
+  const config = new ApplicationConfig();
+  config.useGlobalInterceptors(...enhancers.interceptors);
+  // Nest asks the last filter first: ours come after the application's.
+  config.useGlobalFilters(...enhancers.filters);
+  if (!enhancers.inheritAppConfig || app === undefined) return config;
+  config.useGlobalGuards(...app.getGlobalGuards());
+  config.useGlobalPipes(...app.getGlobalPipes());
+  config.useGlobalInterceptors(...app.getGlobalInterceptors());
+  config.useGlobalFilters(...app.getGlobalFilters());
+  for (const wrapper of app.getGlobalRequestGuards()) config.addGlobalRequestGuard(wrapper);
+  for (const wrapper of app.getGlobalRequestPipes()) config.addGlobalRequestPipe(wrapper);
+  for (const wrapper of app.getGlobalRequestInterceptors()) config.addGlobalRequestInterceptor(wrapper);
+  for (const wrapper of app.getGlobalRequestFilters()) config.addGlobalRequestFilter(wrapper);
+  return config;
+}

@@ -1,0 +1,161 @@
+import type { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
+import type { Module } from '@nestjs/core/injector/module.js';
+import { EventsError } from '../core/errors.js';
+import { assertEventPattern } from '../core/event-name.js';
+import type { EventsLogger } from '../core/logger.js';
+import type { Subscription } from '../core/subscription.js';
+import { EventsFeatureModule, FEATURE_OPTIONS, type EventsFeatureOptions } from './feature-group.js';
+import type { HandlerRegistry, RegisteredHandler } from './handler-registry.js';
+import { onEventMetadata, type OnEventMetadata, type OnEventOptions } from './on-event.decorator.js';
+
+export interface ExplorerDefaults {
+  readonly group: string;
+  readonly concurrency: number;
+}
+
+export interface ExplorerTools {
+  readonly discovery: DiscoveryService;
+  readonly scanner: MetadataScanner;
+  readonly registry: HandlerRegistry;
+  readonly logger: EventsLogger;
+}
+
+/** Ids become part of queue, topic and consumer names. */
+const ID = /^[A-Za-z0-9_.-]{1,120}$/;
+
+/** Finds the methods with `@OnEvent` on all providers and controllers and registers them. */
+export class HandlerExplorer {
+  constructor(
+    private readonly tools: ExplorerTools,
+    private readonly defaults: ExplorerDefaults,
+  ) {}
+
+  explore(): void {
+    const { discovery } = this.tools;
+    for (const wrapper of [...discovery.getProviders(), ...discovery.getControllers()]) {
+      // An alias (useExisting) is the same instance under another token: it would be handled twice.
+      if (!wrapper.isAlias) this.#exploreClass(wrapper as InstanceWrapper<object>);
+    }
+  }
+
+  #exploreClass(wrapper: InstanceWrapper<object>): void {
+    const prototype = prototypeOf(wrapper);
+    if (prototype === undefined) return;
+    for (const method of this.tools.scanner.getAllMethodNames(prototype)) {
+      const callback: unknown = Reflect.get(prototype, method);
+      const metadata = typeof callback === 'function' ? onEventMetadata(callback) : [];
+      for (const uses of byId(metadata, `${className(prototype)}.${method}`).values()) {
+        this.#register(wrapper, method, uses);
+      }
+    }
+  }
+
+  #register(wrapper: InstanceWrapper<object>, method: string, uses: HandlerUses): void {
+    const { id, label, patterns, options } = uses;
+    if (!ID.test(id)) throw invalid(id, label, 'its id is not made of letters, digits, "_", "-" and "."');
+    for (const pattern of patterns) checkPattern(pattern, id);
+    const subscription: Subscription = {
+      handler: id,
+      aliases: options.aliases ?? [],
+      group: checkGroup(options.group ?? featureGroup(wrapper.host) ?? this.defaults.group, id, label),
+      patterns,
+      concurrency: checkConcurrency(options.concurrency ?? this.defaults.concurrency, id, label),
+      ordering: options.ordering ?? 'key',
+      idempotent: options.idempotent ?? true,
+      transportOptions: { kafka: options.kafka, rabbitmq: options.rabbitmq },
+    };
+    const handler: RegisteredHandler = {
+      subscription,
+      wrapper,
+      method,
+      label,
+      transport: options.transport,
+      retry: options.retry ?? {},
+    };
+    this.tools.registry.add(handler);
+    if (wrapper.isNotMetatype) {
+      this.tools.logger.warn(
+        `${label} is a handler on a provider made by a factory or value: Nest does not resolve its class's ` +
+          'guards, interceptors and filters from the module. Provide the class itself to have them.',
+      );
+    }
+  }
+}
+
+interface HandlerUses {
+  readonly id: string;
+  readonly label: string;
+  readonly patterns: readonly string[];
+  readonly options: OnEventOptions;
+}
+
+/** Decorators with one id are one handler with several patterns; what they say besides must not differ. */
+function byId(metadata: readonly OnEventMetadata[], label: string): Map<string, HandlerUses> {
+  const found = new Map<string, HandlerUses>();
+  for (const { patterns, options } of metadata) {
+    const id = options.id ?? label;
+    const before = found.get(id);
+    const merged = before === undefined ? options : mergeOptions(before, options);
+    found.set(id, { id, label, patterns: [...new Set([...(before?.patterns ?? []), ...patterns])], options: merged });
+  }
+  return found;
+}
+
+function mergeOptions(before: HandlerUses, options: OnEventOptions): OnEventOptions {
+  const merged: Record<string, unknown> = { ...before.options };
+  for (const [name, value] of Object.entries(options)) {
+    if (name in merged && JSON.stringify(merged[name]) !== JSON.stringify(value)) {
+      throw invalid(before.id, before.label, `its decorators disagree about "${name}"`);
+    }
+    merged[name] = value;
+  }
+  return merged;
+}
+
+/** The prototype a provider's methods are on, without touching instances that do not exist yet (request scope). */
+function prototypeOf(wrapper: InstanceWrapper<object>): object | undefined {
+  if (!wrapper.isNotMetatype && typeof wrapper.metatype === 'function') {
+    return wrapper.metatype.prototype as object | undefined;
+  }
+  const { instance } = wrapper as { instance: unknown };
+  return typeof instance === 'object' && instance !== null ? (Object.getPrototypeOf(instance) as object) : undefined;
+}
+
+function className(prototype: object): string {
+  return (prototype.constructor as { name?: string } | undefined)?.name ?? 'anonymous';
+}
+
+function featureGroup(host: Module | undefined): string | undefined {
+  for (const imported of host?.imports ?? []) {
+    if (imported.metatype !== EventsFeatureModule) continue;
+    return (imported.providers.get(FEATURE_OPTIONS)?.instance as EventsFeatureOptions | undefined)?.group;
+  }
+  return undefined;
+}
+
+function checkPattern(pattern: string, handler: string): void {
+  try {
+    assertEventPattern(pattern);
+  } catch (error) {
+    const { code, message, remedy } = error as EventsError;
+    throw new EventsError(code, message.replace(`. ${remedy}`, ''), { handler, remedy });
+  }
+}
+
+function checkGroup(group: string, id: string, label: string): string {
+  if (ID.test(group)) return group;
+  throw invalid(id, label, `its group ${JSON.stringify(group)} is not made of letters, digits, "_", "-" and "."`);
+}
+
+function checkConcurrency(concurrency: number, id: string, label: string): number {
+  if (Number.isInteger(concurrency) && concurrency > 0) return concurrency;
+  throw invalid(id, label, 'its concurrency is not a whole number above 0');
+}
+
+function invalid(handler: string, label: string, problem: string): EventsError {
+  return new EventsError('EVENTS_HANDLER_INVALID', `${label} cannot be a handler: ${problem}`, {
+    handler,
+    remedy: 'Correct its @OnEvent options.',
+  });
+}

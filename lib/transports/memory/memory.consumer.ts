@@ -1,0 +1,76 @@
+import type { Delivery } from '../../core/delivery.js';
+import { HandlerLanes } from '../../core/handler-lanes.js';
+import { consumerName, type Subscription } from '../../core/subscription.js';
+import type { ConsumeRequest, TransportConsumer, TransportEnvironment } from '../../core/transport.js';
+import { Window } from '../../core/window.js';
+import type { MemoryBroker, MemoryQueue, QueueMember, StoredEvent } from './memory.broker.js';
+import { toContent, toRaw } from './memory.mapper.js';
+
+/** One group's handlers, each a member of its own queue. */
+export class MemoryConsumer implements TransportConsumer {
+  readonly #lanes: HandlerLanes;
+  readonly #members: { readonly queue: MemoryQueue; readonly member: QueueMember }[] = [];
+  /** Never aborted: a queue in this process takes nothing away from its members. */
+  readonly #lost = new AbortController().signal;
+
+  constructor(
+    private readonly broker: MemoryBroker,
+    private readonly environment: TransportEnvironment & { readonly transport: string },
+    private readonly request: ConsumeRequest,
+  ) {
+    this.#lanes = new HandlerLanes({
+      process: (delivery, slot) => request.process(delivery, slot),
+      clock: environment.clock,
+      logger: environment.logger,
+    });
+  }
+
+  start(): void {
+    for (const subscription of this.request.subscriptions) this.#join(subscription);
+  }
+
+  async stop(): Promise<void> {
+    for (const { queue, member } of this.#members) queue.leave(member);
+    this.#lanes.close();
+  }
+
+  async drain(): Promise<void> {
+    await this.#lanes.idle();
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+  }
+
+  #join(subscription: Subscription): void {
+    const queue = this.broker.declare(consumerName(subscription), subscription.patterns);
+    const window = new Window<number>(this.environment.window);
+    const member: QueueMember = {
+      hasRoom: () => !window.full,
+      take: (event) => {
+        const entry = window.enter(event.position, event.body?.byteLength ?? 0);
+        this.#lanes.push(
+          this.#delivery(subscription, event, (giveBack) => {
+            window.settle(entry);
+            if (giveBack) queue.giveBack(event);
+            else queue.settled(event);
+          }),
+        );
+      },
+    };
+    this.#members.push({ queue, member });
+    queue.join(member);
+  }
+
+  #delivery(subscription: Subscription, event: StoredEvent, end: (giveBack: boolean) => void): Delivery {
+    return {
+      subscription,
+      content: toContent(event, this.environment.serializer),
+      raw: toRaw(event, this.environment.transport),
+      redelivered: event.deliveries > 1,
+      lost: this.#lost,
+      acknowledge: () => end(false),
+      release: () => end(true),
+    };
+  }
+}
