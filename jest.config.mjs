@@ -21,6 +21,7 @@ const base = {
       },
     ],
   },
+  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/.servers', '<rootDir>/bench/node_modules'],
   setupFiles: ['reflect-metadata'],
 };
 

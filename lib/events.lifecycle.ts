@@ -47,17 +47,21 @@ export class EventsLifecycle
 
   async onModuleInit(): Promise<void> {
     const { explorer, transports, consumers, registry, idempotency, outbox } = this.parts;
-    explorer.explore();
-    await idempotency?.prepare();
-    await outbox?.prepare();
-    await Promise.all(transports.all.map((transport) => transport.connect()));
-    await consumers.declare(registry.all());
+    await this.#orLeave(async () => {
+      explorer.explore();
+      await idempotency?.prepare();
+      await outbox?.prepare();
+      await Promise.all(transports.all.map((transport) => transport.connect()));
+      await consumers.declare(registry.all());
+    });
   }
 
   async onApplicationBootstrap(): Promise<void> {
     const { invoker, consumers, registry, relay } = this.parts;
-    invoker.prepare();
-    await consumers.start(registry.all());
+    await this.#orLeave(async () => {
+      invoker.prepare();
+      await consumers.start(registry.all());
+    });
     relay?.start();
     this.#hooksCheck = setTimeout(() => this.#warnWithoutShutdownHooks(), HOOKS_GRACE_MS).unref();
   }
@@ -77,6 +81,17 @@ export class EventsLifecycle
   async onApplicationShutdown(): Promise<void> {
     await Promise.all(this.parts.transports.all.map((transport) => transport.close()));
     this.parts.activity.complete();
+  }
+
+  /** Nest runs no shutdown hooks for an application that failed to start: connections would keep the process alive. */
+  async #orLeave(start: () => Promise<void>): Promise<void> {
+    try {
+      await start();
+    } catch (error) {
+      await this.parts.consumers.drain(this.parts.drainTimeoutMs);
+      await Promise.allSettled(this.parts.transports.all.map((transport) => transport.close()));
+      throw error;
+    }
   }
 
   #warnWithoutShutdownHooks(): void {

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Clock } from './clock.js';
 import { envelopeOf, type Delivery } from './delivery.js';
 import { Lanes, type Slot } from './lanes.js';
@@ -14,6 +15,8 @@ export interface HandlerLanesOptions {
 /** The lanes of each handler of a consumer: a slow handler holds up its own deliveries only. */
 export class HandlerLanes {
   readonly #lanes = new Map<Subscription, Lanes<Delivery>>();
+  /** Deliveries run in the context of the consumer, not of whoever pushed: a handler that publishes in memory is no part of what it causes. */
+  readonly #atHome = AsyncLocalStorage.snapshot();
   #closed = false;
 
   constructor(private readonly options: HandlerLanesOptions) {}
@@ -43,7 +46,7 @@ export class HandlerLanes {
       lanes = new Lanes({
         concurrency: subscription.concurrency,
         clock,
-        run: process,
+        run: (delivery, slot) => this.#atHome(process, delivery, slot),
         onError: (error) => logger.error(`${consumerName(subscription)}: process() threw: ${messageOf(error)}`),
       });
       this.#lanes.set(subscription, lanes);
