@@ -32,13 +32,16 @@ const project = (displayName, roots, rest = {}) => ({
   ...rest,
 });
 
+/** n.b. some of these kill a broker, and must be alone then. */
+const withBrokers = { setupFilesAfterEnv: ['<rootDir>/test/support/broker-lock.ts'] };
+
 export default {
   projects: [
     project('unit', ['lib', 'sample-app']),
-    project('conformance', ['test/conformance']),
-    project('transports', ['test/transports']),
-    project('e2e', ['test/e2e']),
-    project('chaos', ['test/chaos']),
+    project('conformance', ['test/conformance'], withBrokers),
+    project('transports', ['test/transports'], withBrokers),
+    project('e2e', ['test/e2e'], withBrokers),
+    project('chaos', ['test/chaos'], withBrokers),
   ],
   maxWorkers: 2,
   testTimeout: 60_000,

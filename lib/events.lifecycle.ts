@@ -79,8 +79,11 @@ export class EventsLifecycle
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await Promise.all(this.parts.transports.all.map((transport) => transport.close()));
-    this.parts.activity.complete();
+    const { transports, idempotency, outbox, activity } = this.parts;
+    await Promise.all(transports.all.map((transport) => transport.close()));
+    idempotency?.close?.();
+    outbox?.close?.();
+    activity.complete();
   }
 
   /** Nest runs no shutdown hooks for an application that failed to start: connections would keep the process alive. */
@@ -89,7 +92,7 @@ export class EventsLifecycle
       await start();
     } catch (error) {
       await this.parts.consumers.drain(this.parts.drainTimeoutMs);
-      await Promise.allSettled(this.parts.transports.all.map((transport) => transport.close()));
+      await this.onApplicationShutdown().catch(() => undefined); // the first error is the one to tell
       throw error;
     }
   }

@@ -19,6 +19,8 @@ const ATTRIBUTES = {
 } as const;
 type Field = keyof typeof ATTRIBUTES;
 const FIELDS = Object.keys(ATTRIBUTES) as Field[];
+/** The attributes that an envelope has. */
+export const CLOUD_EVENT_ATTRIBUTES: readonly string[] = ['specversion', ...Object.values(ATTRIBUTES)];
 
 const STRUCTURED_TYPE = /^application\/cloudevents\+json\b/i;
 
@@ -53,20 +55,41 @@ export function toCloudEvent(envelope: Envelope, serializer: Serializer): Binary
 
 /** Reads binary and structured mode. Throws EVENTS_UNDECODABLE, which names what is missing or wrong. */
 export function fromCloudEvent(received: ReceivedCloudEvent, serializer: Serializer): Envelope {
-  const structured = received.contentType !== undefined && STRUCTURED_TYPE.test(received.contentType);
   try {
-    return structured ? fromStructured(received) : fromBinary(received, serializer);
+    return isStructured(received.contentType) ? fromStructured(received) : fromBinary(received, serializer);
   } catch (cause) {
     if (cause instanceof EventsError) throw cause;
     throw undecodable(`its data cannot be read: ${messageOf(cause)}`, cause);
   }
 }
 
+/** For transports that find each attribute by its name, without taking all headers apart. Throws as {@link fromCloudEvent}. */
+export function fromAttributes(
+  received: {
+    readonly attribute: (name: string) => string | undefined;
+    readonly headers: Headers;
+    readonly contentType: string | undefined;
+    readonly body: Uint8Array | null;
+  },
+  serializer: Serializer,
+): Envelope {
+  const fields = readAttributes(received.attribute);
+  try {
+    const data = received.body === null ? null : serializer.deserialize(received.body, received.contentType);
+    return Object.assign(fields, { data, headers: received.headers });
+  } catch (cause) {
+    throw undecodable(`its data cannot be read: ${messageOf(cause)}`, cause);
+  }
+}
+
+export function isStructured(contentType: string | undefined): boolean {
+  return contentType !== undefined && STRUCTURED_TYPE.test(contentType);
+}
+
 function fromBinary(received: ReceivedCloudEvent, serializer: Serializer): Envelope {
   const { attributes, headers } = separate(received);
-  const fields = readAttributes((name) => attributes.get(name));
-  const data = received.body === null ? null : serializer.deserialize(received.body, received.contentType);
-  return { ...fields, data, headers };
+  const { contentType, body } = received;
+  return fromAttributes({ attribute: (name) => attributes.get(name), headers, contentType, body }, serializer);
 }
 
 function fromStructured(received: ReceivedCloudEvent): Envelope {
@@ -110,7 +133,7 @@ function readAttributes(attribute: (name: string) => string | undefined): Omit<E
     const missing = (['id', 'name', 'source'] as const).filter((field) => fields[field] === undefined);
     throw undecodable(`CloudEvents attributes are missing: ${missing.map((field) => ATTRIBUTES[field]).join(', ')}`);
   }
-  return { ...fields, id, name, source, time: timeOf(fields.time) };
+  return Object.assign(fields, { id, name, source, time: timeOf(fields.time) });
 }
 
 /** RFC 3339, or the integer milliseconds that some SDKs write on AMQP. An event without a time happened when it arrived. */

@@ -13,8 +13,11 @@ export interface TypeormIdempotencyOptions extends TypeormStoreOptions {
 }
 
 const LOCK_NOT_AVAILABLE = '55P03';
-/** A wait for another process is cut into slices with pauses between: waiters give their connection back meanwhile. */
-const SLICE_MS = 100;
+/**
+ * The database waits 100 ms for another process (remember_event in the schema); then this one pauses and asks again, so
+ * that waiters give their connection back meanwhile.
+ */
+const MIN_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 400;
 /** A row of the primary key's index holds 2,704 bytes. */
 const MAX_ID_BYTES = 2_000;
@@ -32,7 +35,6 @@ class TypeormIdempotency implements IdempotencyStore {
   readonly #database: StoreDatabase;
   readonly #running: RunningKeys;
   readonly #waitMs: number;
-  readonly #remember: string;
 
   constructor(
     options: TypeormIdempotencyOptions,
@@ -41,7 +43,6 @@ class TypeormIdempotency implements IdempotencyStore {
     this.#database = new StoreDatabase(options, environment);
     this.#waitMs = options.waitMs ?? 5_000;
     this.#running = new RunningKeys(environment.clock, this.#waitMs);
-    this.#remember = rememberSql(this.#database.schema);
   }
 
   async prepare(): Promise<void> {
@@ -61,7 +62,7 @@ class TypeormIdempotency implements IdempotencyStore {
   async #patiently<T>(key: IdempotencyKey, attempt: () => Promise<OnceResult<T>>): Promise<OnceResult<T>> {
     const { clock } = this.environment;
     const deadline = clock.now() + this.#waitMs;
-    for (let pauseMs = SLICE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
+    for (let pauseMs = MIN_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
       try {
         return await attempt();
       } catch (error) {
@@ -91,11 +92,11 @@ class TypeormIdempotency implements IdempotencyStore {
     // Former names are written too, so that an instance that still has one sees the event as handled; sorted, so that
     // two cannot wait for each other.
     const names = [...new Set([key.consumer, ...key.aliases])].sort();
-    const waitMs = Math.max(1, Math.min(SLICE_MS, this.#waitMs));
     try {
-      const [row] = (await manager.query(this.#remember, [names, key.eventId, String(waitMs)])) as [
-        { written: number },
-      ];
+      const [row] = await manager.query<[{ written: number }]>(
+        `SELECT ${this.#database.schema}.remember_event($1, $2) AS written`,
+        [names, key.eventId],
+      );
       return row.written === names.length;
     } catch (error) {
       throw codeOf(error) === LOCK_NOT_AVAILABLE ? new HandledElsewhere(error) : error;
@@ -108,25 +109,6 @@ class HandledElsewhere extends Error {
   constructor(cause: unknown) {
     super('the event is being handled by another process', { cause });
   }
-}
-
-/**
- * Writes the id and says how many rows were new, in one round trip. Only this insert's wait is bounded: the handler's own
- * statements keep the lock_timeout they had. The order is that of the data: the setting before the rows that need it, its
- * reset after they were counted.
- */
-function rememberSql(schema: string): string {
-  return `WITH before AS MATERIALIZED (
-    SELECT current_setting('lock_timeout') AS lock_timeout
-  ), bounded AS MATERIALIZED (
-    SELECT set_config('lock_timeout', $3, true) FROM before
-  ), written AS (
-    INSERT INTO ${schema}.processed_events (consumer, event_id)
-    SELECT name, $2 FROM bounded, unnest($1::text[]) AS name
-    ON CONFLICT DO NOTHING
-    RETURNING 1
-  )
-  SELECT count(*)::int AS written, set_config('lock_timeout', (SELECT lock_timeout FROM before), true) FROM written`;
 }
 
 /** An id the database cannot hold is a bad event, not an outage. */

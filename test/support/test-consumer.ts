@@ -1,0 +1,145 @@
+import { systemClock } from '../../lib/core/clock.js';
+import type { Activity, Report } from '../../lib/core/activity.js';
+import type { Attempt } from '../../lib/core/delivery.js';
+import { isOutcome, outcome, type Outcome } from '../../lib/core/outcome.js';
+import type { RetryOptions } from '../../lib/core/retry-options.js';
+import { HandlingScope } from '../../lib/core/scope.js';
+import type { Subscription } from '../../lib/core/subscription.js';
+import { TransportRegistry } from '../../lib/core/transport-registry.js';
+import type { Transport } from '../../lib/core/transport.js';
+import { consumerPipeline } from '../../lib/consuming/consumer.pipeline.js';
+import { Consumers } from '../../lib/consuming/consumers.js';
+import { RetryPolicy } from '../../lib/retry/retry-policy.js';
+import { eventually, type EventuallyOptions } from './eventually.js';
+import { RecordingLogger } from './recording-logger.js';
+
+/** One run of a handler. */
+export interface Call {
+  readonly handler: string;
+  readonly envelope: Attempt['envelope'];
+  readonly attempt: Attempt;
+  readonly startedAt: number;
+  state: 'running' | 'done' | 'failed';
+}
+
+export interface TestHandler {
+  readonly group: string;
+  readonly patterns: readonly string[];
+  /** Default `handler`. */
+  readonly id?: string;
+  /** What it returns is ignored unless it is an outcome. Default: done at once. */
+  readonly handle?: (call: Call) => unknown;
+  /** Default 10. */
+  readonly concurrency?: number;
+  readonly ordering?: Subscription['ordering'];
+  readonly retry?: RetryOptions;
+}
+
+/** Four attempts, as by default, but quick. */
+export const QUICK_RETRY: RetryOptions = {
+  attempts: 4,
+  backoff: { type: 'exponential', initialMs: 20, maxMs: 100, jitter: false },
+};
+
+export function subscriptionOf(handler: TestHandler): Subscription {
+  return {
+    handler: handler.id ?? 'handler',
+    aliases: [],
+    group: handler.group,
+    patterns: handler.patterns,
+    concurrency: handler.concurrency ?? 10,
+    ordering: handler.ordering ?? 'key',
+    idempotent: false,
+    transportOptions: {},
+  };
+}
+
+/** Handlers on a transport, run by the real consumer, pipeline, policy and settling; every call is recorded. */
+export class TestConsumer {
+  readonly calls: Call[] = [];
+  readonly activities: Activity[] = [];
+  readonly logger = new RecordingLogger();
+  /** Calls that came after it had been closed: there must be none. */
+  readonly late: Call[] = [];
+  readonly #handlers: ReadonlyMap<Subscription, TestHandler>;
+  readonly #consumers: Consumers;
+  #closing: Promise<number> | undefined;
+  #closed = false;
+
+  constructor(transport: Transport, handlers: readonly TestHandler[]) {
+    this.#handlers = new Map(handlers.map((handler) => [subscriptionOf(handler), handler]));
+    const report: Report = (activity) => void this.activities.push(activity);
+    this.#consumers = new Consumers(new TransportRegistry([transport]), {
+      clock: systemClock,
+      logger: this.logger,
+      report,
+      pipeline: consumerPipeline((attempt) => this.#invoke(attempt), new HandlingScope()),
+      policy: new RetryPolicy((subscription) => this.#handlers.get(subscription)?.retry ?? QUICK_RETRY),
+    });
+  }
+
+  async start(): Promise<this> {
+    const placed = [...this.#handlers.keys()].map((subscription) => ({ subscription, transport: undefined }));
+    await this.#consumers.declare(placed);
+    await this.#consumers.start(placed);
+    return this;
+  }
+
+  /** Stops, waits for what runs up to the deadline, leaves. Returns how many did not finish. */
+  close(deadlineMs = 20_000): Promise<number> {
+    this.#closing ??= this.#consumers.drain(deadlineMs).finally(() => (this.#closed = true));
+    return this.#closing;
+  }
+
+  /** The calls that were handled, in the order they started. */
+  get done(): Call[] {
+    return this.calls.filter((call) => call.state === 'done');
+  }
+
+  /** The ids of the events that were handled, each once. */
+  get ids(): Set<string> {
+    return new Set(this.done.map((call) => call.envelope.id));
+  }
+
+  /** The data of the events that were handled, in the order they started. */
+  get data(): unknown[] {
+    return this.done.map((call) => call.envelope.data);
+  }
+
+  of(handler: string): Call[] {
+    return this.calls.filter((call) => call.handler === handler);
+  }
+
+  count(type: Activity['type']): number {
+    return this.activities.filter((activity) => activity.type === type).length;
+  }
+
+  /** Waits until that many different events were handled. */
+  async handled(count: number, options: EventuallyOptions = {}): Promise<Call[]> {
+    await eventually(() => this.ids.size >= count || Promise.reject(new Error(`${this.ids.size} of ${count}`)), {
+      what: `handling ${count} events`,
+      ...options,
+    });
+    return this.done;
+  }
+
+  async #invoke(attempt: Attempt): Promise<Outcome> {
+    const { envelope, subscription } = attempt;
+    const call: Call = {
+      handler: subscription.handler,
+      envelope,
+      attempt,
+      startedAt: performance.now(),
+      state: 'running',
+    };
+    (this.#closed ? this.late : this.calls).push(call);
+    try {
+      const result = await this.#handlers.get(subscription)?.handle?.(call);
+      call.state = 'done';
+      return isOutcome(result) ? result : outcome.ack();
+    } catch (error) {
+      call.state = 'failed';
+      throw error;
+    }
+  }
+}
