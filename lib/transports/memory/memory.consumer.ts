@@ -10,8 +10,9 @@ import { toContent, toRaw } from './memory.mapper.js';
 export class MemoryConsumer implements TransportConsumer {
   readonly #lanes: HandlerLanes;
   readonly #members: { readonly queue: MemoryQueue; readonly member: QueueMember }[] = [];
-  /** Never aborted: a queue in this process takes nothing away from its members. */
-  readonly #lost = new AbortController().signal;
+  /** What is in flight, each with the way back to its queue. */
+  readonly #unsettled = new Set<() => void>();
+  readonly #lost = new AbortController();
 
   constructor(
     private readonly broker: MemoryBroker,
@@ -40,6 +41,8 @@ export class MemoryConsumer implements TransportConsumer {
 
   async close(): Promise<void> {
     await this.stop();
+    this.#lost.abort();
+    for (const giveBack of this.#unsettled) giveBack();
   }
 
   #join(subscription: Subscription): void {
@@ -62,15 +65,21 @@ export class MemoryConsumer implements TransportConsumer {
     queue.join(member);
   }
 
-  #delivery(subscription: Subscription, event: StoredEvent, end: (giveBack: boolean) => void): Delivery {
+  #delivery(subscription: Subscription, event: StoredEvent, settle: (giveBack: boolean) => void): Delivery {
+    const end = (giveBack: boolean): void => {
+      // Once: what outlives its consumer has been given back, and may run elsewhere by now.
+      if (this.#unsettled.delete(release)) settle(giveBack);
+    };
+    const release = (): void => end(true);
+    this.#unsettled.add(release);
     return {
       subscription,
       content: toContent(event, this.environment.serializer),
       raw: toRaw(event, this.environment.transport),
       redelivered: event.deliveries > 1,
-      lost: this.#lost,
+      lost: this.#lost.signal,
       acknowledge: () => end(false),
-      release: () => end(true),
+      release,
     };
   }
 }

@@ -1,0 +1,57 @@
+/** @golevelup/nestjs-rabbitmq with its defaults (one connection, Nagle's algorithm on), prefetch 100. */
+import 'reflect-metadata';
+import golevelup from '@golevelup/nestjs-rabbitmq';
+import { Injectable, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { decorateMethod } from './decorate.mjs';
+
+const { AmqpConnection, RabbitMQModule, RabbitSubscribe } = golevelup;
+
+const QUEUE_OPTIONS = { durable: true };
+
+/** @param {import('../harness/types.mjs').Target} target */
+const queueOf = ({ name, event, group }) => ({ exchange: name, routingKey: event, queue: `${group}.handler` });
+
+/**
+ * @param {import('../harness/types.mjs').OpenRequest} request
+ * @returns {Promise<import('../harness/types.mjs').Session>}
+ */
+export async function open({ target, handle }) {
+  class App {}
+  Module({
+    imports: [
+      RabbitMQModule.forRoot({
+        uri: target.address,
+        prefetchCount: 100,
+        exchanges: [{ name: target.name, type: 'topic', options: { durable: true } }],
+        queues: [{ ...queueOf(target), name: queueOf(target).queue, options: QUEUE_OPTIONS }],
+      }),
+    ],
+    providers: handle ? [handlerClass(target, handle)] : [],
+  })(App);
+
+  const app = await NestFactory.createApplicationContext(App, { logger: ['error', 'warn'] });
+  const connection = app.get(AmqpConnection);
+  return {
+    publish: ({ key, data }) =>
+      connection.publish(target.name, target.event, data, { persistent: true, headers: { key } }),
+    close: () => app.close(),
+  };
+}
+
+/**
+ * @param {import('../harness/types.mjs').Target} target
+ * @param {NonNullable<import('../harness/types.mjs').OpenRequest['handle']>} handle
+ */
+function handlerClass(target, handle) {
+  class Handler {
+    /** @param {import('../harness/types.mjs').EventData} data */
+    async handle(data) {
+      await handle(data);
+    }
+  }
+  const subscribe = RabbitSubscribe({ ...queueOf(target), queueOptions: QUEUE_OPTIONS });
+  decorateMethod(Handler, 'handle', { method: [subscribe] });
+  Injectable()(Handler);
+  return Handler;
+}

@@ -1,0 +1,13 @@
+/** nestjs-events over Kafka. Options: `compression` (its default is lz4), and those of the application. */
+import { kafka } from 'nestjs-events/kafka';
+import { openApp } from './nestjs-events-app.mjs';
+
+/** @param {import('../harness/types.mjs').OpenRequest} request */
+export function open(request) {
+  const { compression } = request.options;
+  const brokers = request.target.address.split(',');
+  return openApp(
+    request,
+    kafka({ brokers, ...(compression === undefined ? {} : { compression: /** @type {'none'} */ (compression) }) }),
+  );
+}

@@ -1,0 +1,18 @@
+/** nestjs-events over RabbitMQ, on its quorum queue. Options: those of the application. */
+import { rabbitmq } from 'nestjs-events/rabbitmq';
+import { openApp } from './nestjs-events-app.mjs';
+
+/**
+ * The queue is its handler's: without one there is nothing to publish to.
+ * @param {import('../harness/types.mjs').OpenRequest} request
+ */
+export async function declare(request) {
+  const session = await open({ ...request, handle: () => {} });
+  await session.close();
+}
+
+/** @param {import('../harness/types.mjs').OpenRequest} request */
+export function open(request) {
+  const { address, name } = request.target;
+  return openApp(request, rabbitmq({ url: address, exchange: name }));
+}
