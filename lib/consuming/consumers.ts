@@ -80,7 +80,6 @@ export class Consumers {
   async #close({ transport, group, consumer }: Running): Promise<void> {
     try {
       await consumer.close();
-      this.tools.report({ type: 'consumer-stopped', transport: transport.name, group });
     } catch (error) {
       this.tools.logger.warn(`the consumer of "${group}" on ${transport.name} did not close: ${messageOf(error)}`);
     }

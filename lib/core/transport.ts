@@ -46,7 +46,7 @@ export interface TransportDefinition {
  * The adapter to one broker. To add one, implement this and pass `test/conformance`.
  *
  * Your part: talk to the broker, map envelopes, keep lanes (order per key) and windows, reconnect, hand over deliveries
- * and acknowledge when told. Not your part: retries, outcomes, when to write a dead letter, deduplication.
+ * and acknowledge when told, report `transport-…` and `consumer-…` activities. Not your part: retries, outcomes, when to write a dead letter, deduplication.
  */
 export interface Transport {
   readonly kind: string;

@@ -43,6 +43,8 @@ export class MemoryConsumer implements TransportConsumer {
     await this.stop();
     this.#lost.abort();
     for (const giveBack of this.#unsettled) giveBack();
+    const { environment, request } = this;
+    environment.report({ type: 'consumer-stopped', transport: environment.transport, group: request.group });
   }
 
   #join(subscription: Subscription): void {

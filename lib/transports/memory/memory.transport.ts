@@ -77,6 +77,7 @@ class MemoryTransport implements Transport {
   async consume(request: ConsumeRequest): Promise<TransportConsumer> {
     const consumer = new MemoryConsumer(this.#broker, { ...this.environment, transport: this.name }, request);
     consumer.start();
+    this.environment.report({ type: 'consumer-started', transport: this.name, group: request.group });
     return consumer;
   }
 

@@ -1,0 +1,141 @@
+import type { DeadLetter } from '../../core/dead-letter.js';
+import type { Envelope } from '../../core/envelope.js';
+import { assertPayloadSize } from '../../core/payload-size.js';
+import type { Subscription } from '../../core/subscription.js';
+import type {
+  ConsumeRequest,
+  DeadLetterQuery,
+  Transport,
+  TransportConsumer,
+  TransportDefinition,
+  TransportEnvironment,
+} from '../../core/transport.js';
+import type { KafkaClient } from './kafka.client.js';
+import { KafkaConnection } from './kafka.connection.js';
+import { KafkaConsumer } from './kafka.consumer.js';
+import { readDeadLetters } from './kafka.dead-letters.js';
+import { closed } from './kafka.errors.js';
+import { toDeadLetterRecord, toRecord } from './kafka.mapper.js';
+import { resolveOptions, type KafkaOptions, type ResolvedKafkaOptions } from './kafka.options.js';
+import { KafkaProducer } from './kafka.producer.js';
+import { deadLetterTopic, KafkaTopics } from './kafka.topics.js';
+import { KafkaTopology } from './kafka.topology.js';
+import { KafkajsClient } from './kafkajs.client.js';
+
+/** Apache Kafka. Options are checked here, nothing is started. Throws EVENTS_OPTIONS_INVALID. */
+export function kafka(options: KafkaOptions): TransportDefinition {
+  const resolved = resolveOptions(options);
+  return {
+    kind: 'kafka',
+    name: resolved.name,
+    create: (environment) => new KafkaTransport(resolved, environment),
+  };
+}
+
+/** What there is once connected. */
+interface Connected {
+  readonly client: KafkaClient;
+  readonly connection: KafkaConnection;
+  readonly topology: KafkaTopology;
+  readonly producer: KafkaProducer;
+}
+
+class KafkaTransport implements Transport {
+  readonly kind = 'kafka';
+  readonly name: string;
+  readonly capabilities = { durable: true, orderAcrossInstances: true };
+  readonly #topics: KafkaTopics;
+  #connected: Connected | undefined;
+
+  constructor(
+    private readonly options: ResolvedKafkaOptions,
+    private readonly environment: TransportEnvironment,
+  ) {
+    this.name = options.name;
+    this.#topics = new KafkaTopics(options.topic);
+  }
+
+  async connect(): Promise<void> {
+    if (this.#connected !== undefined) return;
+    const { options, environment } = this;
+    const { clock, report } = environment;
+    const client = await KafkajsClient.load(options, environment);
+    const connection = new KafkaConnection({ name: this.name, brokers: options.brokers, client, clock, report });
+    try {
+      await connection.open(options.connectTimeoutMs);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    const { logger, maxPayloadBytes, publishTimeoutMs } = environment;
+    const topology = new KafkaTopology({ client, topics: this.#topics, options, logger, maxPayloadBytes });
+    const producer = new KafkaProducer({
+      connection,
+      clock,
+      publishTimeoutMs,
+      prepare: (topic) => topology.ensure([topic]),
+      isPrepared: (topic) => topology.isKnown(topic),
+      forget: (topic) => topology.forget(topic),
+    });
+    this.#connected = { client, connection, topology, producer };
+  }
+
+  async publish(envelope: Envelope): Promise<void> {
+    const { producer } = this.#needConnection(envelope.name);
+    const record = toRecord(envelope, this.#topics.of(envelope.name), this.environment.serializer);
+    assertPayloadSize(record.value, this.environment.maxPayloadBytes, envelope.name);
+    await producer.send(record, envelope.name);
+  }
+
+  async declare(subscriptions: readonly Subscription[]): Promise<void> {
+    const { topology } = this.#needConnection();
+    for (const [group, patterns] of patternsByGroup(subscriptions)) {
+      const topics = await topology.topicsFor(patterns);
+      await topology.ensureDeadLetters(group);
+      if (!this.options.fromBeginning) await topology.startAtEnd(group, topics);
+    }
+  }
+
+  async consume(request: ConsumeRequest): Promise<TransportConsumer> {
+    const { client, topology } = this.#needConnection();
+    await this.declare(request.subscriptions);
+    const { environment, options } = this;
+    const consumer = new KafkaConsumer({ client, topology, environment, options, request, topics: this.#topics });
+    await consumer.start();
+    environment.report({ type: 'consumer-started', transport: this.name, group: request.group });
+    return consumer;
+  }
+
+  async writeDeadLetter(letter: DeadLetter): Promise<void> {
+    const { producer } = this.#needConnection(letter.event);
+    const topic = deadLetterTopic(letter.group);
+    await producer.send(toDeadLetterRecord(letter, topic), letter.event ?? topic);
+  }
+
+  async readDeadLetters(query: DeadLetterQuery): Promise<DeadLetter[]> {
+    const { client } = this.#needConnection();
+    return readDeadLetters(query, { client, clock: this.environment.clock });
+  }
+
+  isConnected(): boolean {
+    return this.#connected?.connection.isUp ?? false;
+  }
+
+  async close(): Promise<void> {
+    const connected = this.#connected;
+    this.#connected = undefined;
+    await connected?.producer.flush();
+    await connected?.connection.close();
+  }
+
+  #needConnection(event?: string): Connected {
+    if (this.#connected === undefined) throw closed(this.name, event);
+    return this.#connected;
+  }
+}
+
+function patternsByGroup(subscriptions: readonly Subscription[]): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const { group, patterns } of subscriptions) groups.set(group, [...(groups.get(group) ?? []), ...patterns]);
+  return groups;
+}
