@@ -30,6 +30,20 @@ describe('consuming from RabbitMQ', () => {
     });
   });
 
+  it('empties the queue of a former id, and lets the new one have what is published from then on', async () => {
+    const transport = await world.connected();
+    const before = await world.consume(transport, [world.subscription('old')]);
+    await before.consumer.stop();
+    await before.consumer.close();
+    await Promise.all([1, 2, 3].map((n) => transport.publish(event({ n }))));
+    const renamed = world.subscription('new', { aliases: ['old', 'never-was'] });
+    const { handled } = await world.consume(transport, [renamed]);
+    await transport.publish(event({ n: 4 }));
+    await until(() => handled.length === 4);
+    expect(numbers(handled).toSorted()).toEqual([1, 2, 3, 4]);
+    await until(async () => (await world.depth(world.queue('old'))) === 0);
+  });
+
   it('acknowledges what is handled while one parked delivery holds no more than its own place', async () => {
     const transport = await world.connected({ prefetch: 10 });
     const parked = new Set<Delivery>();

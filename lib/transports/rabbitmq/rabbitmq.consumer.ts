@@ -1,11 +1,13 @@
 import { within } from '../../core/clock.js';
 import { EventsError } from '../../core/errors.js';
 import { HandlerLanes } from '../../core/handler-lanes.js';
+import type { Subscription } from '../../core/subscription.js';
 import type { ConsumeRequest, TransportConsumer, TransportEnvironment } from '../../core/transport.js';
 import type { HealingConnection } from './rabbitmq.connection.js';
 import { everyOne } from './rabbitmq.declare.js';
 import type { RabbitmqSettings } from './rabbitmq.options.js';
 import { QueueReader } from './rabbitmq.reader.js';
+import { formerQueues } from './rabbitmq.topology.js';
 
 export interface RabbitmqConsumerOptions {
   readonly connection: HealingConnection;
@@ -17,7 +19,7 @@ export interface RabbitmqConsumerOptions {
 /** The queues of one group: a queue for each handler, read side by side into that handler's lanes. */
 export class RabbitmqConsumer implements TransportConsumer {
   readonly #lanes: HandlerLanes;
-  readonly #readers: readonly QueueReader[];
+  readonly #readers: QueueReader[];
   #started = false;
   #stopped = false;
 
@@ -30,15 +32,7 @@ export class RabbitmqConsumer implements TransportConsumer {
       // A delivery whose channel was lost while it waited comes again, behind this one in its lane: run it then.
       process: async (delivery, slot) => (delivery.lost.aborted ? undefined : request.process(delivery, slot)),
     });
-    this.#readers = request.subscriptions.map(
-      (subscription) =>
-        new QueueReader({
-          ...options,
-          subscription,
-          deliver: (delivery) => this.#lanes.push(delivery),
-          unhandled: (event, place) => request.unhandled(event, place),
-        }),
-    );
+    this.#readers = request.subscriptions.map((subscription) => this.#reader(subscription));
   }
 
   /**
@@ -48,7 +42,7 @@ export class RabbitmqConsumer implements TransportConsumer {
    */
   async start(): Promise<void> {
     const { environment, settings, request } = this.options;
-    const starting = everyOne(this.#readers.map((reader) => reader.start()));
+    const starting = this.#startReaders();
     try {
       if (!(await within(environment.clock, settings.connectTimeoutMs, starting))) throw this.#late();
     } catch (error) {
@@ -77,6 +71,30 @@ export class RabbitmqConsumer implements TransportConsumer {
     await this.stop();
     await Promise.all(this.#readers.map((reader) => reader.flush()));
     await Promise.all(this.#readers.map((reader) => reader.close()));
+  }
+
+  async #startReaders(): Promise<void> {
+    const own = everyOne(this.#readers.map((reader) => reader.start()));
+    const { request, connection, environment } = this.options;
+    for (const subscription of request.subscriptions.filter(({ aliases }) => aliases.length > 0)) {
+      const model = await connection.ready(new AbortController().signal);
+      if (model === undefined) break;
+      const former = await formerQueues(subscription, model, environment.clock);
+      this.#readers.push(...former.map((queue) => this.#reader(subscription, queue)));
+    }
+    await own;
+    await everyOne(this.#readers.slice(request.subscriptions.length).map((reader) => reader.start()));
+  }
+
+  /** Former queues of a handler share its lanes: their events are handled beside those of its own, each key one at a time. */
+  #reader(subscription: Subscription, former?: string): QueueReader {
+    return new QueueReader({
+      ...this.options,
+      subscription,
+      former,
+      deliver: (delivery) => this.#lanes.push(delivery),
+      unhandled: (event, place) => this.options.request.unhandled(event, place),
+    });
   }
 
   #late(): EventsError {

@@ -187,11 +187,17 @@ export class Publisher {
 
   /** The broker could not take it (a queue is full, or lost its leader): again, behind what was sent meanwhile. */
   #again(pending: Pending): void {
-    this.options.clock.after(backoffMs(++pending.refusals), () => {
+    const { cancelDeadline } = pending;
+    const cancelWait = this.options.clock.after(backoffMs(++pending.refusals), () => {
+      pending.cancelDeadline = cancelDeadline;
       pending.returned = false;
       this.#waiting.push(pending);
       this.#pump();
     });
+    pending.cancelDeadline = () => {
+      cancelWait();
+      cancelDeadline();
+    };
   }
 
   #lost(channel: ConfirmChannel, error: unknown): void {

@@ -12,7 +12,7 @@ import type { HealingConnection } from './rabbitmq.connection.js';
 import { brokerText } from './rabbitmq.errors.js';
 import { toDelivery, toPlace } from './rabbitmq.mapper.js';
 import type { RabbitmqSettings } from './rabbitmq.options.js';
-import { declareQueue, queueTopology, type QueueTopology } from './rabbitmq.topology.js';
+import { declareQueue, queueTopology, retireQueue, type QueueTopology } from './rabbitmq.topology.js';
 
 const REPLY_TIMEOUT_MS = 5_000;
 
@@ -21,6 +21,8 @@ export interface QueueReaderOptions {
   readonly settings: RabbitmqSettings;
   readonly environment: TransportEnvironment;
   readonly subscription: Subscription;
+  /** A queue of a former id of the handler, to be emptied beside its own. Default: the handler's own. */
+  readonly former?: string | undefined;
   readonly deliver: (delivery: Delivery) => void;
   readonly unhandled: (event: string, place: Place) => void;
 }
@@ -59,7 +61,7 @@ export class QueueReader {
   }
 
   get queue(): string {
-    return this.#topology.queue;
+    return this.options.former ?? this.#topology.queue;
   }
 
   /** Resolves when the queue is bound and read; throws when the broker refuses it. */
@@ -114,7 +116,7 @@ export class QueueReader {
   }
 
   async #setUp(channel: Channel): Promise<void> {
-    await declareQueue(channel, this.#topology);
+    await this.#declare(channel);
     await channel.prefetch(this.#prefetch);
     const acknowledger = new Acknowledger(channel, () => this.options.connection.gather());
     const session: Session = { channel, acknowledger, lost: new AbortController() };
@@ -123,6 +125,11 @@ export class QueueReader {
     this.#session = session;
     await this.#subscribe(session);
     this.#first?.resolve();
+  }
+
+  async #declare(channel: Channel): Promise<void> {
+    await declareQueue(channel, this.#topology);
+    if (this.options.former !== undefined) await retireQueue(channel, this.options.former, this.#topology);
   }
 
   async #subscribe(session: Session): Promise<void> {
@@ -157,7 +164,7 @@ export class QueueReader {
     if (this.#stopping) return;
     this.options.environment.logger.warn(`${this.queue}: RabbitMQ cancelled the subscription; subscribing again`);
     try {
-      await declareQueue(session.channel, this.#topology);
+      await this.#declare(session.channel);
       await this.#subscribe(session);
     } catch (error) {
       this.#failed(error);

@@ -1,7 +1,9 @@
-import type { Channel } from 'amqplib';
+import type { Channel, ChannelModel } from 'amqplib';
+import type { Clock } from '../../core/clock.js';
 import { EventsError } from '../../core/errors.js';
 import { consumerName, type Subscription } from '../../core/subscription.js';
-import { refusal } from './rabbitmq.errors.js';
+import { withChannel } from './rabbitmq.channel.js';
+import { isNotFound, refusal } from './rabbitmq.errors.js';
 import { handlerSettings, type QueueSettings, type RabbitmqSettings } from './rabbitmq.options.js';
 
 const MAX_NAME_BYTES = 255;
@@ -85,6 +87,33 @@ export async function declareQueue(
   for (const pattern of patterns) {
     await refusedAs(`binding "${queue}" to "${pattern}"`, channel.bindQueue(queue, exchange, pattern));
   }
+}
+
+/** The queues that former ids of the handler left behind, if they still are there. */
+export async function formerQueues(subscription: Subscription, model: ChannelModel, clock: Clock): Promise<string[]> {
+  const names = subscription.aliases.map((handler) => queueName({ group: subscription.group, handler }));
+  const found = await Promise.all(
+    // n.b. asking for a queue that is not there closes the channel: each question has its own
+    names.map((name) =>
+      withChannel(model, clock, (channel) => channel.checkQueue(name)).then(
+        () => [name],
+        (error: unknown) => {
+          if (isNotFound(error)) return [];
+          throw error;
+        },
+      ),
+    ),
+  );
+  return found.flat();
+}
+
+/** Once the handler's queue gets the events, a former one needs no more of them; what it holds is still read. */
+export async function retireQueue(
+  channel: Channel,
+  queue: string,
+  { exchange, patterns }: QueueTopology,
+): Promise<void> {
+  for (const pattern of patterns) await channel.unbindQueue(queue, exchange, pattern);
 }
 
 function queueArguments(exchange: string, queue: string, settings: QueueSettings): Record<string, unknown> {
