@@ -3,7 +3,7 @@ import type { ArgumentsHost, ExceptionFilter, NestInterceptor } from '@nestjs/co
 import { ApplicationConfig, ExternalContextCreator, type ModuleRef } from '@nestjs/core';
 import { ExternalExceptionFilterContext } from '@nestjs/core/exceptions/external-exception-filter-context.js';
 import type { NestContainer } from '@nestjs/core/injector/container.js';
-import type { ContextId } from '@nestjs/core/injector/instance-wrapper.js';
+import type { ContextId, InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { EVENTS_CONTEXT, type HandlerArguments } from '../core/events-context.js';
 
@@ -24,9 +24,15 @@ export interface HandlerEnhancers {
   readonly inheritAppConfig: boolean;
 }
 
+/** Where a handler is. */
+export interface HandlerPlace {
+  readonly wrapper: InstanceWrapper<object>;
+  readonly method: string;
+}
+
 /** What `@Payload()` and `@Ctx()` of @nestjs/microservices leave in a method's metadata. */
 const PAYLOAD = 3;
-const CONTEXT = 4;
+const CONTEXT = 6;
 const parameters = {
   exchangeKeyForValue(type: number, property: unknown, args: readonly unknown[]): unknown {
     const [data, , attempt] = args as HandlerArguments;
@@ -58,8 +64,11 @@ export class HandlerContextFactory {
     this.#filters = new ExternalExceptionFilterContext(container, config);
   }
 
-  /** @param instance the handler's object: the singleton, or the one made for `contextId`. */
-  create(instance: object, method: string, contextId?: ContextId): HandlerCall {
+  /** @param instance the handler's object when it was made for `contextId`. Default: the singleton. */
+  create({ wrapper, method }: HandlerPlace, instance: object = wrapper.instance, contextId?: ContextId): HandlerCall {
+    const moduleKey = wrapper.host?.token ?? '';
+    // Nest looks for the host among providers only: on a controller, guards given as classes would not be found, nor missed.
+    Object.assign(this.#creator, { getHostModuleKey: () => moduleKey, getContextModuleKey: () => moduleKey });
     // Not a bound function: enhancers of the method are metadata on this very function.
     const callback = (instance as Record<string, (...args: unknown[]) => unknown>)[method] as () => unknown;
     const run = this.#creator.create(
@@ -74,7 +83,6 @@ export class HandlerContextFactory {
       { guards: true, interceptors: true, filters: false },
       EVENTS_CONTEXT,
     );
-    const moduleKey = this.#creator.getContextModuleKey(instance.constructor);
     const handler = this.#filters.create(instance, callback as never, moduleKey, contextId);
     return { run: run as HandlerCall['run'], filter: (error, host) => handler.invokeCustomFilters(error, host) };
   }

@@ -31,7 +31,7 @@ export class HandlerInvoker {
   prepare(): void {
     const contexts = this.#prepared();
     for (const handler of this.tools.registry.all()) {
-      if (!isScoped(handler)) this.#calls.set(handler, contexts.create(handler.wrapper.instance, handler.method));
+      if (!isScoped(handler)) this.#calls.set(handler, contexts.create(handler));
     }
   }
 
@@ -83,7 +83,7 @@ export class HandlerInvoker {
     contexts.registerRequest(attempt, contextId);
     const collection = host.controllers.has(wrapper.token) ? host.controllers : host.providers;
     const instance = await this.#injector.loadPerContext(wrapper.instance, host, collection, contextId, wrapper);
-    return contexts.create(instance, handler.method, contextId);
+    return contexts.create(handler, instance, contextId);
   }
 
   #prepared(): HandlerContextFactory {

@@ -11,7 +11,10 @@ import { fileURLToPath } from 'node:url';
  * each file (`setupFilesAfterEnv`), this holds a share while the file runs; {@link withBrokersAlone} waits for the rest.
  * One empty file per holder, named `<kind>.<process id>.<random>`: what a dead process left does not count.
  */
-const FOLDER = join(tmpdir(), `nestjs-events-locks${fileURLToPath(new URL('../../', import.meta.url)).replaceAll('/', '-')}`);
+const FOLDER = join(
+  tmpdir(),
+  `nestjs-events-locks${fileURLToPath(new URL('../../', import.meta.url)).replaceAll('/', '-')}`,
+);
 const WAIT_MS = 600_000;
 const POLL_MS = 50;
 

@@ -23,7 +23,8 @@ export async function eventually<T>(
   const deadline = performance.now() + deadlineMs;
   for (;;) {
     const seen = await look(probe);
-    if ('value' in seen && seen.value !== false && seen.value !== null && seen.value !== undefined) return seen.value as Present<T>;
+    if ('value' in seen && seen.value !== false && seen.value !== null && seen.value !== undefined)
+      return seen.value as Present<T>;
     if (performance.now() >= deadline) {
       const last = 'error' in seen ? seen.error : inspect(seen.value);
       throw new Error(`${what} did not come within ${deadlineMs} ms; last seen: ${String(last)}`, { cause: last });

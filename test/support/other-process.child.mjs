@@ -57,7 +57,12 @@ say('ready');
 
 if (task.publish) {
   for (let n = 0; ; n++) {
-    const envelope = createEnvelope({ name: task.publish.name, source: 'other-process', data: { n }, key: `key-${n % 5}` });
+    const envelope = createEnvelope({
+      name: task.publish.name,
+      source: 'other-process',
+      data: { n },
+      key: `key-${n % 5}`,
+    });
     await transport.publish(envelope);
     say('published', envelope.id);
   }

@@ -59,6 +59,8 @@ export class TestConsumer {
   readonly calls: Call[] = [];
   readonly activities: Activity[] = [];
   readonly logger = new RecordingLogger();
+  /** The ids of the events that were handled, each once. */
+  readonly ids = new Set<string>();
   /** Calls that came after it had been closed: there must be none. */
   readonly late: Call[] = [];
   readonly #handlers: ReadonlyMap<Subscription, TestHandler>;
@@ -96,11 +98,6 @@ export class TestConsumer {
     return this.calls.filter((call) => call.state === 'done');
   }
 
-  /** The ids of the events that were handled, each once. */
-  get ids(): Set<string> {
-    return new Set(this.done.map((call) => call.envelope.id));
-  }
-
   /** The data of the events that were handled, in the order they started. */
   get data(): unknown[] {
     return this.done.map((call) => call.envelope.data);
@@ -136,6 +133,7 @@ export class TestConsumer {
     try {
       const result = await this.#handlers.get(subscription)?.handle?.(call);
       call.state = 'done';
+      this.ids.add(envelope.id);
       return isOutcome(result) ? result : outcome.ack();
     } catch (error) {
       call.state = 'failed';

@@ -1,0 +1,48 @@
+import { Injectable, Logger, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import { ActivityStream, type Activity } from 'nestjs-events';
+import type { Subscription } from 'rxjs';
+import { isService } from '../simulation/simulation.js';
+import { OrderProgress } from './order-progress.js';
+import { OrdersService } from './orders.service.js';
+
+type DeadLettered = Extract<Activity, { type: 'dead-lettered' }>;
+
+/**
+ * A service that gave up publishes nothing, but the library tells what it does: here, that an event became a dead
+ * letter. It tells this process only, once; the dead letters themselves are the record (GET /dead-letters).
+ */
+@Injectable()
+export class FailedSteps implements OnModuleInit, OnModuleDestroy {
+  readonly #logger = new Logger(FailedSteps.name);
+  #subscription: Subscription | undefined;
+
+  constructor(
+    private readonly activity: ActivityStream,
+    private readonly progress: OrderProgress,
+    private readonly orders: OrdersService,
+  ) {}
+
+  onModuleInit(): void {
+    this.#subscription = this.activity.activities.subscribe((activity) => {
+      if (activity.type !== 'dead-lettered') return;
+      this.#note(activity).catch((error: unknown) => this.#logger.error(error));
+    });
+  }
+
+  onModuleDestroy(): void {
+    this.#subscription?.unsubscribe();
+  }
+
+  async #note({ group, data, error }: DeadLettered): Promise<void> {
+    const orderId = orderIdOf(data);
+    if (orderId === undefined || !isService(group)) return;
+    await this.progress.failed(orderId, group, error instanceof Error ? error.message : String(error));
+    if (group === 'inventory' || group === 'payment') await this.orders.fail(orderId);
+  }
+}
+
+function orderIdOf(data: unknown): string | undefined {
+  if (typeof data !== 'object' || data === null) return undefined;
+  const { orderId } = data as { orderId?: unknown };
+  return typeof orderId === 'string' ? orderId : undefined;
+}
