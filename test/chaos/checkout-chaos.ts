@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { randomUUID } from 'node:crypto';
-import pg from 'pg';
+import { createDatabase, type TestDatabase } from '../support/databases.js';
 import { eventually } from '../support/eventually.js';
 import { SampleAppProcess } from '../support/sample-app-process.js';
 
@@ -16,21 +15,18 @@ const EFFECTS = ['reservations', 'payments', 'emails', 'tracked_orders'] as cons
  */
 export function checkoutChaos(transport: 'kafka' | 'rabbitmq', environment: Record<string, string>): void {
   describe(`the checkout over ${transport}, killed ${KILLS} times`, () => {
-    const database = `chaos_${transport}_${randomUUID().slice(0, 8)}`;
-    const server = new URL(process.env['DATABASE_URL'] ?? '');
-    const url = new URL(server);
-    url.pathname = `/${database}`;
+    let database: TestDatabase;
     let app: SampleAppProcess;
 
     beforeAll(async () => {
-      await query(server, `CREATE DATABASE ${database}`);
-      app = new SampleAppProcess({ ...environment, TRANSPORT: transport, DATABASE_URL: url.href });
+      database = await createDatabase(process.env['DATABASE_URL'] ?? '', `chaos_${transport}`);
+      app = new SampleAppProcess({ ...environment, TRANSPORT: transport, DATABASE_URL: database.url });
       await app.start();
     });
 
     afterAll(async () => {
       await app.stop();
-      await query(server, `DROP DATABASE ${database} WITH (FORCE)`);
+      await database.drop();
     });
 
     test(`each of ${CHECKOUTS} answered checkouts has each of its effects exactly once`, async () => {
@@ -47,14 +43,14 @@ export function checkoutChaos(transport: 'kafka' | 'rabbitmq', environment: Reco
         }
       }
 
-      await eventually(() => allDone(url, accepted), { what: 'every effect of every order', deadlineMs: 240_000 });
+      await eventually(() => allDone(database, accepted), { what: 'every effect of every order', deadlineMs: 240_000 });
       for (const table of EFFECTS) {
-        const counts = await countsPerOrder(url, table);
+        const counts = await countsPerOrder(database, table);
         expect(accepted.filter((orderId) => counts.get(orderId) !== 1)).toEqual([]);
         // Orders whose answer was lost with the process, too.
         expect([...counts.values()].filter((count) => count !== 1)).toEqual([]);
       }
-      expect(await statuses(url, accepted)).toEqual(new Set(['completed']));
+      expect(await statuses(database, accepted)).toEqual(new Set(['completed']));
       expect(app.kills).toBe(KILLS);
     }, 420_000);
   });
@@ -69,36 +65,25 @@ async function killInBetween(app: SampleAppProcess, accepted: () => number): Pro
   }
 }
 
-async function allDone(url: URL, accepted: readonly string[]): Promise<boolean> {
+async function allDone(database: TestDatabase, accepted: readonly string[]): Promise<boolean> {
   for (const table of EFFECTS) {
-    const counts = await countsPerOrder(url, table);
+    const counts = await countsPerOrder(database, table);
     if (!accepted.every((orderId) => counts.has(orderId))) return false;
   }
-  const [waiting] = await query<{ count: string }>(url, 'SELECT count(*) FROM nestjs_events.outbox');
-  return waiting?.count === '0' && (await statuses(url, accepted)).size === 1;
+  const [waiting] = await database.query<{ count: string }>('SELECT count(*) FROM nestjs_events.outbox');
+  return waiting?.count === '0' && (await statuses(database, accepted)).size === 1;
 }
 
-async function countsPerOrder(url: URL, table: (typeof EFFECTS)[number]): Promise<Map<string, number>> {
-  const rows = await query<{ order: string; count: number }>(
-    url,
+async function countsPerOrder(database: TestDatabase, table: (typeof EFFECTS)[number]): Promise<Map<string, number>> {
+  const rows = await database.query<{ order: string; count: number }>(
     `SELECT "orderId" AS order, count(*)::int AS count FROM shop.${table} GROUP BY "orderId"`,
   );
   return new Map(rows.map(({ order, count }) => [order, count]));
 }
 
-async function statuses(url: URL, accepted: readonly string[]): Promise<Set<string>> {
-  const rows = await query<{ id: string; status: string }>(url, 'SELECT id, status FROM shop.orders');
+async function statuses(database: TestDatabase, accepted: readonly string[]): Promise<Set<string>> {
+  const rows = await database.query<{ id: string; status: string }>('SELECT id, status FROM shop.orders');
   const wanted = new Set(accepted);
   const found = rows.filter(({ id }) => wanted.has(id));
   return found.length === wanted.size ? new Set(found.map(({ status }) => status)) : new Set(['missing']);
-}
-
-async function query<T extends pg.QueryResultRow>(url: URL, sql: string): Promise<T[]> {
-  const client = new pg.Client({ connectionString: url.href });
-  await client.connect();
-  try {
-    return (await client.query<T>(sql)).rows;
-  } finally {
-    await client.end();
-  }
 }

@@ -7,6 +7,11 @@ import { eventually } from './eventually.js';
 const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
 const ORDER = { items: [{ sku: 'tea', quantity: 2, price: 4.5 }] };
 
+export interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
 /** The built sample app in a process of its own, to be killed and started again at one port. */
 export class SampleAppProcess {
   #child: ChildProcess | undefined;
@@ -55,6 +60,32 @@ export class SampleAppProcess {
     }
   }
 
+  get(path: string): Promise<Answer> {
+    return this.#answer(path, {});
+  }
+
+  post(path: string, body: unknown): Promise<Answer> {
+    const headers = { 'content-type': 'application/json' };
+    return this.#answer(path, { method: 'POST', headers, body: JSON.stringify(body) });
+  }
+
+  async page(): Promise<string> {
+    return (await fetch(`http://127.0.0.1:${this.#port}/`)).text();
+  }
+
+  /** Starts it in an environment it cannot use, and waits for its end. */
+  static async fails(environment: Record<string, string>): Promise<{ code: number | null; output: string }> {
+    const child = spawn(process.execPath, ['dist/sample-app/main.js'], {
+      cwd: PROJECT,
+      env: { ...process.env, ...environment },
+    });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await once(child, 'close');
+    return { code: child.exitCode, output };
+  }
+
   /** No chance to say goodbye. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL');
@@ -71,6 +102,11 @@ export class SampleAppProcess {
     const gone = once(child, 'close');
     child.kill(signal);
     await gone;
+  }
+
+  async #answer(path: string, init: RequestInit): Promise<Answer> {
+    const response = await fetch(`http://127.0.0.1:${this.#port}${path}`, init);
+    return { status: response.status, body: await response.json() };
   }
 
   async #fetch(path: string, init: RequestInit): Promise<Response | undefined> {

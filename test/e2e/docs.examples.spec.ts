@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import ts from 'typescript';
+
+/** What the examples take for granted. */
+const PRELUDE = `
+import { Injectable, Module } from '@nestjs/common';
+import { ActivityStream, DeadLetters, EventBus, EventAttempt, EventEnvelope, EventsModule, OnEvent, Payload, outcome, type Attempt, type Envelope } from 'nestjs-events';
+interface OrderPlaced { readonly orderId: string; readonly userId: string }
+interface StockReserved { readonly userId: string; readonly totalCents: number }
+declare class Mailer { send(to: string, text: string): Promise<void> }
+declare const eventBus: EventBus;
+declare const deadLetters: DeadLetters;
+declare const activityStream: ActivityStream;
+declare const order: OrderPlaced;
+declare const orders: { save(order: OrderPlaced): Promise<void> };
+declare function alert(handler: string, error: unknown): void;
+export { Injectable, Module, EventAttempt, EventEnvelope, EventsModule, OnEvent, Payload, outcome, Mailer, eventBus, deadLetters, activityStream, order, orders, alert };
+export type { Attempt, Envelope, OrderPlaced, StockReserved };
+`;
+
+const blocks = ['README.md', 'docs/guide.md'].flatMap((file) =>
+  [...readFileSync(file, 'utf8').matchAll(/^```ts\n([\s\S]*?)^```/gm)].map((match, index) => ({
+    name: `${file}, example ${index + 1}`,
+    code: match[1] as string,
+  })),
+);
+
+/** An example as a file of its own: a bare method gets a class around it, as in the text. */
+function asFile(code: string): string {
+  const wrapped = /^@OnEvent/.test(code)
+    ? `class Example { declare payments: { charge(...args: unknown[]): Promise<void> };\n${code}}\n`
+    : code;
+  return `${wrapped.startsWith('import') ? '' : PRELUDE}\n${wrapped}\nexport {};\n`;
+}
+
+describe('the examples of the documentation', () => {
+  test('compile as they stand', () => {
+    const root = process.cwd();
+    const { compilerOptions } = JSON.parse(readFileSync('tsconfig.json', 'utf8')) as { compilerOptions: object };
+    const { options } = ts.convertCompilerOptionsFromJson(compilerOptions, root);
+    const files = new Map(blocks.map(({ code }, index) => [resolve(root, `docs/example-${index}.ts`), asFile(code)]));
+    const host = ts.createCompilerHost({ ...options, noEmit: true });
+    const { fileExists, readFile } = host;
+    host.fileExists = (path) => files.has(path) || fileExists(path);
+    host.readFile = (path) => files.get(path) ?? readFile(path);
+    const program = ts.createProgram([...files.keys()], { ...options, noEmit: true }, host);
+    const problems = ts.getPreEmitDiagnostics(program).map((each) => {
+      const index = [...files.keys()].indexOf(each.file?.fileName ?? '');
+      return `${blocks[index]?.name ?? each.file?.fileName}: ${ts.flattenDiagnosticMessageText(each.messageText, ' ')}`;
+    });
+    expect(problems).toEqual([]);
+    expect(blocks.length).toBeGreaterThan(6);
+  });
+});

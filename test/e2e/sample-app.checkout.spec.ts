@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { withBroker } from '../support/brokers.js';
+import { eventually } from '../support/eventually.js';
+import { createDatabase, type TestDatabase } from '../support/databases.js';
+import { SampleAppProcess } from '../support/sample-app-process.js';
+
+const SERVICES = ['inventory', 'payment', 'email', 'analytics'] as const;
+const CHECKOUT = { userId: 'ada', items: [{ sku: 'tea', quantity: 2, price: 4.5 }] };
+
+interface OrderView {
+  readonly orderId: string;
+  readonly status: string;
+  readonly steps: Record<(typeof SERVICES)[number], { readonly state: string; readonly tookMs?: number }>;
+}
+
+withBroker('postgres', 'DATABASE_URL', (server) => {
+  describe('the sample app', () => {
+    let database: TestDatabase;
+    let app: SampleAppProcess;
+
+    beforeAll(async () => {
+      database = await createDatabase(server, 'sample');
+      // A twentieth of the latencies: 7, 40, 15 and 100 ms.
+      app = new SampleAppProcess({
+        TRANSPORT: 'memory',
+        DATABASE_URL: database.url,
+        SIMULATED_LATENCY_SCALE: '0.05',
+      });
+      await app.start();
+    });
+
+    afterAll(async () => {
+      await app.stop();
+      await database.drop();
+    });
+
+    beforeEach(async () => {
+      for (const service of SERVICES) await app.post('/simulate', { service, failing: false, down: false });
+    });
+
+    const order = async (id: string): Promise<OrderView> => (await app.get(`/orders/${id}`)).body as OrderView;
+    const states = async (id: string): Promise<string[]> =>
+      Object.values((await order(id)).steps).map(({ state }) => state);
+
+    test('answers the checkout by events before any service is done, and all are done in the end', async () => {
+      await app.post('/simulate', { service: 'inventory', latencyMs: 2_000 });
+      const { status, body } = await app.post('/checkout', CHECKOUT);
+      await app.post('/simulate', { service: 'inventory', latencyMs: 7 });
+      expect(status).toBe(202);
+      const { orderId, tookMs } = body as { orderId: string; tookMs: number };
+      expect(tookMs).toBeGreaterThanOrEqual(0);
+      expect((await order(orderId)).steps.inventory.state).toBe('pending');
+      await eventually(async () => (await states(orderId)).every((state) => state === 'done'));
+      expect(await order(orderId)).toMatchObject({ orderId, status: 'completed' });
+    });
+
+    test('makes the customer wait for the sum of all services when they are called', async () => {
+      const { status, body } = await app.post('/checkout/sync', CHECKOUT);
+      expect(status).toBe(200);
+      const { orderId, tookMs } = body as { orderId: string; tookMs: number };
+      expect(tookMs).toBeGreaterThanOrEqual(7 + 40 + 15 + 100);
+      expect(await order(orderId)).toMatchObject({ status: 'completed' });
+      expect(await states(orderId)).toEqual(['done', 'done', 'done', 'done']);
+    });
+
+    test('completes orders while analytics fails, whose events become dead letters after four attempts', async () => {
+      await app.post('/simulate', { service: 'analytics', failing: true });
+      const { orderId } = (await app.post('/checkout', CHECKOUT)).body as { orderId: string };
+      await eventually(async () => (await order(orderId)).steps.analytics.state === 'failed');
+      expect(await order(orderId)).toMatchObject({ status: 'completed' });
+      const letters = (await app.get('/dead-letters')).body as { handler: string; attempts: number; event: string }[];
+      expect(letters).toContainEqual(
+        expect.objectContaining({ handler: 'track-order', event: 'orders.order.completed', attempts: 4 }),
+      );
+    });
+
+    test('fails the checkout by calls when analytics fails, and names it', async () => {
+      await app.post('/simulate', { service: 'analytics', failing: true });
+      const { status, body } = await app.post('/checkout/sync', CHECKOUT);
+      expect(status).toBe(502);
+      expect(body).toMatchObject({ service: 'analytics' });
+    });
+
+    test('lets the events of a service that is down wait, without dead letters, until it is back', async () => {
+      const before = ((await app.get('/dead-letters')).body as unknown[]).length;
+      await app.post('/simulate', { service: 'analytics', down: true });
+      const { orderId } = (await app.post('/checkout', CHECKOUT)).body as { orderId: string };
+      await eventually(async () => (await order(orderId)).status === 'completed');
+      expect((await order(orderId)).steps.analytics.state).toBe('pending');
+      await app.post('/simulate', { service: 'analytics', down: false });
+      await eventually(async () => (await order(orderId)).steps.analytics.state === 'done');
+      expect((await app.get('/dead-letters')).body).toHaveLength(before);
+    });
+
+    test.each([
+      ['/checkout', {}, ['userId', 'items']],
+      ['/checkout', { userId: 'ada', items: [] }, ['items']],
+      ['/checkout', { userId: 'ada', items: [{ sku: 'tea', quantity: 0, price: 1 }] }, ['items.0.quantity']],
+      ['/checkout/sync', { ...CHECKOUT, userId: 7 }, ['userId']],
+      ['/simulate', { service: 'weather' }, ['service']],
+    ])('answers a bad body for %s with 400 and the fields: %j', async (path, body, fields) => {
+      const answer = await app.post(path, body);
+      expect(answer.status).toBe(400);
+      expect((answer.body as { fields: { field: string }[] }).fields.map(({ field }) => field)).toEqual(fields);
+    });
+
+    test('says 404 for an order that does not exist', async () => {
+      expect((await app.get(`/orders/${randomUUID()}`)).status).toBe(404);
+    });
+
+    test('shows both ways on one page that needs nothing from elsewhere', async () => {
+      const page = await app.page();
+      expect(page).toContain('One checkout, two ways');
+      expect(page).not.toMatch(/(src|href)\s*=\s*["']?https?:/);
+    });
+  });
+
+  test.each([
+    ['TRANSPORT', 'pigeon', /TRANSPORT must be memory, kafka or rabbitmq, but is "pigeon"/],
+    ['PORT', '99999', /PORT must be a port/],
+    ['KAFKA_BROKERS', 'no-port', /KAFKA_BROKERS must be host:port/],
+    ['DATABASE_URL', 'mysql://root:geheim@host', /DATABASE_URL must be a URL like postgres:/],
+  ])('the sample app refuses a bad %s with one clear message', async (name, value, message) => {
+    const { code, output } = await SampleAppProcess.fails({ [name]: value });
+    expect(code).toBe(1);
+    expect(output).toMatch(message);
+    expect(output).not.toContain('geheim');
+    expect(output).not.toMatch(/^\s+at /m);
+  });
+});
