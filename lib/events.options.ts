@@ -107,7 +107,7 @@ function findProblems(options: EventsModuleOptions): string[] {
   const { retry } = options;
   return [
     ...unknownNames(options),
-    ...(/^[A-Za-z0-9_.-]{1,120}$/.test(options.service)
+    ...(typeof options.service === 'string' && /^[A-Za-z0-9_.-]{1,120}$/.test(options.service)
       ? []
       : ['service must be a name of letters, digits, "_", "-" and "." (it becomes part of queue and group names)']),
     ...transportProblems(options),

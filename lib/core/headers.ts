@@ -33,6 +33,8 @@ export function emptyHeaders(): Record<string, HeaderValue> {
 function headerProblem(name: string, value: unknown): string | undefined {
   if (name === '' || Buffer.byteLength(name) > 255) return 'has a name that is empty or longer than 255 bytes';
   if (RESERVED_HEADER.test(name)) return 'has a reserved name';
+  // n.b. clients decode headers into plain objects, and lose this one without a word
+  if (name === '__proto__') return 'has a name that not every broker client carries';
   const values: unknown[] = Array.isArray(value) ? value : [value];
   if (!values.every((each) => typeof each === 'string' || isBytes(each))) return 'is neither text nor bytes';
   const wellFormed = [name, ...values].every((each) => typeof each !== 'string' || each.isWellFormed());

@@ -42,7 +42,12 @@ describe('whether two patterns overlap', () => {
     const candidates: string[][] = [[]];
     for (let length = 0; length < 6; length++) {
       const longest = candidates.filter((each) => each.length === length);
-      candidates.push(...longest.flatMap((each) => [[...each, 'a'], [...each, 'b']]));
+      candidates.push(
+        ...longest.flatMap((each) => [
+          [...each, 'a'],
+          [...each, 'b'],
+        ]),
+      );
     }
     const tried = candidates.filter((each) => each.length > 0).map((each) => each.join('.'));
     fc.assert(

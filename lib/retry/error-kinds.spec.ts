@@ -1,5 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { BadRequestException, ForbiddenException, NotFoundException, ServiceUnavailableException } from '@nestjs/common';
+import {
+  BadRequestException,
+  ForbiddenException,
+  NotFoundException,
+  ServiceUnavailableException,
+} from '@nestjs/common';
 import { EventsError } from '../core/errors.js';
 import { kindOf } from './error-kinds.js';
 
@@ -15,11 +20,17 @@ describe('the kind of an error', () => {
     ['a database that is shutting down', coded('57P01')],
     ['too many connections', coded('53300')],
     ['an exhausted pool', new Error('timeout exceeded when trying to connect')],
-    ["an ORM's wrapper around a lost connection", Object.assign(new Error('query failed'), { driverError: coded('08006') })],
+    [
+      "an ORM's wrapper around a lost connection",
+      Object.assign(new Error('query failed'), { driverError: coded('08006') }),
+    ],
     ['all addresses refused', new AggregateError([coded('ECONNREFUSED'), coded('ECONNREFUSED')])],
     ['a busy duplicate', ours('EVENTS_DUPLICATE_BUSY')],
     ['a broker that is away', ours('EVENTS_TRANSPORT_UNREACHABLE')],
-    ['a cause four levels down', new Error('a', { cause: new Error('b', { cause: new Error('c', { cause: coded('EPIPE') }) }) })],
+    [
+      'a cause four levels down',
+      new Error('a', { cause: new Error('b', { cause: new Error('c', { cause: coded('EPIPE') }) }) }),
+    ],
   ])('%s is a dependency error: it waits and uses up no attempt', (_, error) => {
     expect(kindOf(error)).toBe('dependency');
   });

@@ -38,7 +38,9 @@ describe('the backoff', () => {
   });
 
   it('fixed is always the same', () => {
-    expect([1, 9].map((n) => backoffMs({ type: 'fixed', initialMs: 70, maxMs: 5_000, jitter: false }, n))).toEqual([70, 70]);
+    expect([1, 9].map((n) => backoffMs({ type: 'fixed', initialMs: 70, maxMs: 5_000, jitter: false }, n))).toEqual([
+      70, 70,
+    ]);
   });
 
   it('with jitter is never shorter than without, and at most a quarter longer', () => {

@@ -36,7 +36,7 @@ export class FailedSteps implements OnModuleInit, OnModuleDestroy {
   async #note({ group, data, error }: DeadLettered): Promise<void> {
     const orderId = orderIdOf(data);
     if (orderId === undefined || !isService(group)) return;
-    await this.progress.failed(orderId, group, error instanceof Error ? error.message : String(error));
+    await this.progress.failed(orderId, group, { error: error instanceof Error ? error.message : String(error) });
     if (group === 'inventory' || group === 'payment') await this.orders.fail(orderId);
   }
 }

@@ -38,8 +38,8 @@ export class OrderProgress {
   }
 
   /** Does not overwrite: what was done in the end, after a repair, stays done. */
-  async failed(orderId: string, step: Service, error: string): Promise<void> {
-    const failed = { orderId, step, state: 'failed' as const, endedAt: new Date(), error };
+  async failed(orderId: string, step: Service, how: { error: string; startedAt?: Date }): Promise<void> {
+    const failed = { orderId, step, state: 'failed' as const, endedAt: new Date(), ...how };
     await this.steps.createQueryBuilder().insert().values(failed).orIgnore().execute();
   }
 

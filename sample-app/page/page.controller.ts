@@ -8,7 +8,7 @@ export class PageController {
   // All of it is in the page itself, and nothing else may get in.
   @Header(
     'content-security-policy',
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'",
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'",
   )
   page(): string {
     return PAGE;

@@ -68,8 +68,9 @@ function drawStep(name, step, { begin, axis, open, answeredMs }) {
   const track = element('div', 'track'), bar = element('div', 'bar');
   if (step.state !== 'pending') {
     const end = Date.parse(step.doneAt ?? step.failedAt) - begin;
-    const from = step.startedAt ? Date.parse(step.startedAt) - begin : 0;
-    bar.style.left = Math.max(0, from / axis * 100) + '%';
+    // Of a step that was given up, only the end is known.
+    const from = step.startedAt ? Date.parse(step.startedAt) - begin : end;
+    bar.style.left = Math.min(98, Math.max(0, from / axis * 100)) + '%';
     bar.style.width = Math.max(0, (end - from) / axis * 100) + '%';
   }
   if (step.state !== 'pending' || open) track.append(bar);

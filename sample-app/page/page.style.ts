@@ -19,7 +19,7 @@ button.main { background: var(--accent); border-color: var(--accent); color: var
 section { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 20px 22px; min-width: 0; }
 .way header { min-height: 74px; }
 .answer { display: flex; align-items: baseline; gap: 12px; margin: 14px 0 16px; }
-.took { font-size: 40px; line-height: 1; font-weight: 700; letter-spacing: -.03em; font-variant-numeric: tabular-nums; }
+.took { white-space: nowrap; font-size: 40px; line-height: 1; font-weight: 700; letter-spacing: -.03em; font-variant-numeric: tabular-nums; }
 .said { color: var(--soft); } .way.bad .took, .bad .said { color: var(--failed); }
 .chart { position: relative; display: grid; gap: 9px; }
 .step { display: grid; grid-template-columns: 78px 1fr 84px; gap: 10px; align-items: center; }

@@ -30,7 +30,7 @@ export class SyncCheckoutService {
     } catch (error) {
       // What the services before have done stays done: paid, and yet the checkout fails.
       const reason = error instanceof Error ? error.message : String(error);
-      await this.progress.failed(order.orderId, service, reason);
+      await this.progress.failed(order.orderId, service, { error: reason, startedAt });
       await this.orders.fail(order.orderId);
       throw checkoutFailed({
         service,
