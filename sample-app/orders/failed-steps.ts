@@ -1,6 +1,5 @@
-import { Injectable, Logger, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { ActivityStream, type Activity } from 'nestjs-events';
-import type { Subscription } from 'rxjs';
 import { isService } from '../simulation/simulation.js';
 import { OrderProgress } from './order-progress.js';
 import { OrdersService } from './orders.service.js';
@@ -12,9 +11,9 @@ type DeadLettered = Extract<Activity, { type: 'dead-lettered' }>;
  * letter. It tells this process only, once; the dead letters themselves are the record (GET /dead-letters).
  */
 @Injectable()
-export class FailedSteps implements OnModuleInit, OnModuleDestroy {
+export class FailedSteps implements OnModuleInit, OnApplicationShutdown {
   readonly #logger = new Logger(FailedSteps.name);
-  #subscription: Subscription | undefined;
+  #writing: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly activity: ActivityStream,
@@ -23,14 +22,17 @@ export class FailedSteps implements OnModuleInit, OnModuleDestroy {
   ) {}
 
   onModuleInit(): void {
-    this.#subscription = this.activity.activities.subscribe((activity) => {
+    this.activity.activities.subscribe((activity) => {
       if (activity.type !== 'dead-lettered') return;
-      this.#note(activity).catch((error: unknown) => this.#logger.error(error));
+      this.#writing = this.#writing
+        .then(() => this.#note(activity))
+        .catch((error: unknown) => this.#logger.error(error));
     });
   }
 
-  onModuleDestroy(): void {
-    this.#subscription?.unsubscribe();
+  /** Events are given up until the last handler has ended; the database closes after this. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.#writing;
   }
 
   async #note({ group, data, error }: DeadLettered): Promise<void> {
