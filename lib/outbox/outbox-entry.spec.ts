@@ -37,7 +37,10 @@ describe('an envelope in the outbox', () => {
   test('cannot pollute prototypes, in data or headers', () => {
     const headers = emptyHeaders();
     headers['__proto__'] = 'text';
-    const json = envelopeToJson({ ...envelope({}), headers }).replace('"data":{}', '"data":{"__proto__":{"polluted":1}}');
+    const json = envelopeToJson({ ...envelope({}), headers }).replace(
+      '"data":{}',
+      '"data":{"__proto__":{"polluted":1}}',
+    );
     const after = envelopeFromJson(json);
     expect(Object.getPrototypeOf(after.data)).toBe(Object.prototype);
     expect(Object.keys(after.headers)).toEqual(['__proto__']);

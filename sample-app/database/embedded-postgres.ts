@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import pg from 'pg';
@@ -57,7 +57,7 @@ export class EmbeddedPostgres implements OnApplicationShutdown {
 
   async #spawn(): Promise<number> {
     const programs = postgresPrograms(this.#user);
-    if (!existsSync(join(this.#data, 'initialised'))) this.#initialise(programs);
+    if (!existsSync(this.#data)) this.#initialise(programs);
     const port = await freePort();
     const settings = { port, listen_addresses: '127.0.0.1', unix_socket_directories: '', max_connections: 200 };
     const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
@@ -104,21 +104,22 @@ export class EmbeddedPostgres implements OnApplicationShutdown {
     );
   }
 
+  /** Beside its place first: a cluster cut short is never taken for a whole one, and of two who start at once one wins. */
   #initialise(programs: string): void {
-    mkdirSync(dirname(this.#data), { recursive: true });
-    rmSync(this.#data, { recursive: true, force: true }); // what an initdb that was cut short has left
-    makeFolder(this.#data, this.#user);
-    const password = `${this.#data}.password`;
+    const draft = `${this.#data}.${process.pid}`;
+    const password = `${draft}.password`;
+    makeFolder(draft, this.#user);
     writeFileSync(password, PASSWORD, { mode: 0o600 });
     if (this.#user !== undefined) chownSync(password, this.#user.uid, this.#user.gid);
     const { status, error, stderr } = spawnSync(
       join(programs, 'initdb'),
-      [`--pgdata=${this.#data}`, `--pwfile=${password}`, `--username=${USER}`, ...INITDB_OPTIONS],
-      { cwd: this.#data, encoding: 'utf8', ...this.#user },
+      [`--pgdata=${draft}`, `--pwfile=${password}`, `--username=${USER}`, ...INITDB_OPTIONS],
+      { cwd: draft, encoding: 'utf8', ...this.#user },
     );
     rmSync(password);
-    if (status !== 0) throw new Error(`initdb failed in ${this.#data}: ${error?.message ?? stderr}`);
-    writeFileSync(join(this.#data, 'initialised'), '');
+    if (status === 0 && !existsSync(this.#data)) return renameSync(draft, this.#data);
+    rmSync(draft, { recursive: true, force: true });
+    if (status !== 0) throw new Error(`initdb failed for ${this.#data}: ${error?.message ?? stderr}`);
   }
 
   /** What the server says of itself: the first line is its process, the fourth its port. */

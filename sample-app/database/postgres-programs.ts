@@ -46,6 +46,7 @@ export function reachable(folder: string, user: User | undefined): string {
 }
 
 export function makeFolder(folder: string, user: User | undefined): void {
+  mkdirSync(dirname(folder), { recursive: true });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   if (user !== undefined) chownSync(folder, user.uid, user.gid);
 }

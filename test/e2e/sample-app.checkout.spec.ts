@@ -8,10 +8,17 @@ import { SampleAppProcess } from '../support/sample-app-process.js';
 const SERVICES = ['inventory', 'payment', 'email', 'analytics'] as const;
 const CHECKOUT = { userId: 'ada', items: [{ sku: 'tea', quantity: 2, price: 4.5 }] };
 
+interface StepView {
+  readonly state: string;
+  readonly startedAt?: string;
+  readonly doneAt?: string;
+  readonly tookMs?: number;
+}
+
 interface OrderView {
   readonly orderId: string;
   readonly status: string;
-  readonly steps: Record<(typeof SERVICES)[number], { readonly state: string; readonly tookMs?: number }>;
+  readonly steps: Record<(typeof SERVICES)[number], StepView>;
 }
 
 withBroker('postgres', 'DATABASE_URL', (server) => {
@@ -44,15 +51,20 @@ withBroker('postgres', 'DATABASE_URL', (server) => {
       Object.values((await order(id)).steps).map(({ state }) => state);
 
     test('answers the checkout by events before any service is done, and all are done in the end', async () => {
-      await app.post('/simulate', { service: 'inventory', latencyMs: 2_000 });
+      await app.post('/simulate', { service: 'inventory', down: true });
       const { status, body } = await app.post('/checkout', CHECKOUT);
-      await app.post('/simulate', { service: 'inventory', latencyMs: 7 });
       expect(status).toBe(202);
       const { orderId, tookMs } = body as { orderId: string; tookMs: number };
       expect(tookMs).toBeGreaterThanOrEqual(0);
-      expect((await order(orderId)).steps.inventory.state).toBe('pending');
+      const { inventory, payment, analytics } = (await order(orderId)).steps;
+      expect([inventory.state, payment.state, analytics.state]).toEqual(['pending', 'pending', 'pending']);
+      await app.post('/simulate', { service: 'inventory', down: false });
       await eventually(async () => (await states(orderId)).every((state) => state === 'done'));
-      expect(await order(orderId)).toMatchObject({ orderId, status: 'completed' });
+      const done = await order(orderId);
+      expect(done).toMatchObject({ orderId, status: 'completed' });
+      for (const { startedAt, doneAt, tookMs: took } of Object.values(done.steps)) {
+        expect(Date.parse(doneAt ?? '') - Date.parse(startedAt ?? '')).toBe(took);
+      }
     });
 
     test('makes the customer wait for the sum of all services when they are called', async () => {
@@ -80,6 +92,18 @@ withBroker('postgres', 'DATABASE_URL', (server) => {
       const { status, body } = await app.post('/checkout/sync', CHECKOUT);
       expect(status).toBe(502);
       expect(body).toMatchObject({ service: 'analytics' });
+    });
+
+    test('fails an order whose payment is given up, and says which service it was when called', async () => {
+      await app.post('/simulate', { service: 'payment', failing: true });
+      const { orderId } = (await app.post('/checkout', CHECKOUT)).body as { orderId: string };
+      await eventually(async () => (await order(orderId)).status === 'failed');
+      expect(await states(orderId)).toEqual(['done', 'failed', 'done', 'pending']);
+      await app.post('/simulate', { service: 'payment', failing: false, down: true });
+      const { status, body } = await app.post('/checkout/sync', CHECKOUT);
+      expect(status).toBe(503);
+      expect(body).toMatchObject({ service: 'payment' });
+      expect(await states((body as { orderId: string }).orderId)).toEqual(['done', 'failed', 'pending', 'pending']);
     });
 
     test('lets the events of a service that is down wait, without dead letters, until it is back', async () => {
