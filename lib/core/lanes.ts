@@ -36,6 +36,8 @@ export class Lanes<T> {
   readonly #ready = new Fifo<() => void>();
   readonly #closing = new AbortController();
   readonly #slot: Slot;
+  /** Wakes what is parked. A listener each on the one signal would look like a leak to Node. */
+  readonly #parked = new Set<() => void>();
   readonly #idle = new Set<() => void>();
   #running = 0;
   #unfinished = 0;
@@ -75,6 +77,8 @@ export class Lanes<T> {
   /** Starts nothing more, wakes what is parked, and returns the items that never started, in order of arrival per key. */
   close(): T[] {
     this.#closing.abort();
+    for (const wake of this.#parked) wake();
+    this.#parked.clear();
     for (const lane of this.#lanes.values()) this.#giveBack(lane.items.clear());
     for (const start of this.#ready.clear()) start();
     return this.#unstarted.splice(0);
@@ -121,7 +125,7 @@ export class Lanes<T> {
         resolve();
       };
       const cancel = this.options.clock.after(delayMs, () => {
-        signal.removeEventListener('abort', wake);
+        this.#parked.delete(wake);
         this.#ready.push(resume);
         this.#fill();
       });
@@ -129,7 +133,7 @@ export class Lanes<T> {
         cancel();
         resume();
       };
-      signal.addEventListener('abort', wake, { once: true });
+      this.#parked.add(wake);
     });
     return !signal.aborted;
   }

@@ -1,5 +1,7 @@
 import type { Report } from '../../core/activity.js';
 import { sleep, type Clock } from '../../core/clock.js';
+import { messageOf } from '../../core/errors.js';
+import type { EventsLogger } from '../../core/logger.js';
 import type { KafkaClient, ProducerClient } from './kafka.client.js';
 import { closed, failureOf, unauthorized, unreachable } from './kafka.errors.js';
 
@@ -11,6 +13,7 @@ export interface ConnectionTools {
   readonly brokers: readonly string[];
   readonly client: KafkaClient;
   readonly clock: Clock;
+  readonly logger: EventsLogger;
   readonly report: Report;
 }
 
@@ -31,7 +34,7 @@ export class KafkaConnection {
 
   /** The first connection. Throws EVENTS_TRANSPORT_UNREACHABLE after `timeoutMs`, EVENTS_TRANSPORT_UNAUTHORIZED at once. */
   async open(timeoutMs: number): Promise<void> {
-    const { name, brokers, clock } = this.tools;
+    const { name, brokers, clock, logger } = this.tools;
     const giveUpAt = clock.now() + timeoutMs;
     for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
       const failure = await this.#try(Math.max(1, giveUpAt - clock.now()));
@@ -41,6 +44,9 @@ export class KafkaConnection {
       }
       if (failureOf(failure) === 'unauthorized') throw unauthorized(name, brokers, failure);
       if (clock.now() + waitMs >= giveUpAt) throw unreachable(name, brokers, failure);
+      // Once: whoever waits at start shall know what for.
+      if (waitMs === FIRST_WAIT_MS)
+        logger.warn(`${name}: no connection to ${brokers.join(', ')} yet: ${messageOf(failure)}`);
       await sleep(clock, waitMs, this.#closing.signal);
     }
   }

@@ -58,16 +58,23 @@ class KafkaTransport implements Transport {
   async connect(): Promise<void> {
     if (this.#connected !== undefined) return;
     const { options, environment } = this;
-    const { clock, report } = environment;
+    const { clock, logger, report } = environment;
     const client = await KafkajsClient.load(options, environment);
-    const connection = new KafkaConnection({ name: this.name, brokers: options.brokers, client, clock, report });
+    const connection = new KafkaConnection({
+      name: this.name,
+      brokers: options.brokers,
+      client,
+      clock,
+      logger,
+      report,
+    });
     try {
       await connection.open(options.connectTimeoutMs);
     } catch (error) {
       await connection.close();
       throw error;
     }
-    const { logger, maxPayloadBytes, publishTimeoutMs } = environment;
+    const { maxPayloadBytes, publishTimeoutMs } = environment;
     const topology = new KafkaTopology({ client, topics: this.#topics, options, logger, maxPayloadBytes });
     const producer = new KafkaProducer({
       connection,

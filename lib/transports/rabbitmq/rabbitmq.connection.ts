@@ -198,7 +198,10 @@ export class HealingConnection {
             settings.connectTimeoutMs,
           );
         }
-        logger.debug(`${label}: no connection to ${addressOf(url)}: ${brokerText(error)}`);
+        // Once: whoever waits at start shall know what for, and not be told twice a second.
+        logger[failures === 1 ? 'warn' : 'debug'](
+          `${label}: no connection to ${addressOf(url)} yet: ${brokerText(error)}`,
+        );
         await sleep(clock, pauseMs, signal);
       }
     }
