@@ -1,3 +1,4 @@
+import { RecordingLogger } from '../../../test/support/recording-logger.js';
 import { describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../core/clock.js';
 import { isEventsError } from '../../core/errors.js';
@@ -31,6 +32,7 @@ function given(send: Send, { publishTimeoutMs = 5_000, missing = '' } = {}) {
     brokers: [],
     client,
     clock: systemClock,
+    logger: new RecordingLogger(),
     report: () => undefined,
   });
   const producer = new KafkaProducer({
