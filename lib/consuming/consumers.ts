@@ -110,12 +110,7 @@ export class Consumers {
       if (transport !== undefined) return [this.transports.get(transport)];
       return [...new Set(subscription.patterns.flatMap((pattern) => this.transports.forPattern(pattern)))];
     } catch (error) {
-      if (!(error instanceof EventsError)) throw error;
-      throw new EventsError(error.code, error.message.replace(`. ${error.remedy}`, ''), {
-        handler: subscription.handler,
-        remedy: error.remedy,
-        cause: error,
-      });
+      throw error instanceof EventsError ? error.concerning({ handler: subscription.handler }) : error;
     }
   }
 }

@@ -53,13 +53,20 @@ export class EventsError extends Error {
 
   constructor(
     readonly code: EventsErrorCode,
-    problem: string,
+    /** What is wrong, without what it concerns and what to do: those are properties of their own. */
+    readonly problem: string,
     details: EventsErrorDetails,
   ) {
     super(describe(problem, details), details.cause === undefined ? undefined : { cause: details.cause });
     this.event = details.event;
     this.handler = details.handler;
     this.remedy = details.remedy;
+  }
+
+  /** The same error, once it is known which event or handler it concerns. */
+  concerning(what: Pick<EventsErrorDetails, 'event' | 'handler'>): EventsError {
+    const { code, problem, event, handler, remedy, cause } = this;
+    return new EventsError(code, problem, { event, handler, remedy, cause, ...what });
   }
 }
 

@@ -1,5 +1,5 @@
-import type { WatermarkEntry } from './watermark.js';
-import { Watermark } from './watermark.js';
+import { Waiters } from './waiters.js';
+import { Watermark, type WatermarkEntry } from './watermark.js';
 
 export interface WindowLimits {
   /** How many deliveries may be above the watermark. */
@@ -14,7 +14,7 @@ export interface WindowLimits {
  */
 export class Window<P> {
   readonly #watermark = new Watermark<P>();
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Waiters();
 
   constructor(private readonly limits: WindowLimits) {}
 
@@ -37,26 +37,12 @@ export class Window<P> {
   /** Returns whether the watermark moved. */
   settle(entry: WatermarkEntry<P>): boolean {
     const moved = this.#watermark.settle(entry);
-    if (moved && !this.full) this.#release();
+    if (moved && !this.full) this.#waiting.wake();
     return moved;
   }
 
   /** Resolves when there is room, or when the signal aborts. */
   async room(signal: AbortSignal): Promise<void> {
-    while (this.full && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          this.#waiting.delete(done);
-          signal.removeEventListener('abort', done);
-          resolve();
-        };
-        this.#waiting.add(done);
-        signal.addEventListener('abort', done, { once: true });
-      });
-    }
-  }
-
-  #release(): void {
-    for (const done of [...this.#waiting]) done();
+    while (this.full && !signal.aborted) await this.#waiting.wait(signal);
   }
 }

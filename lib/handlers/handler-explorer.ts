@@ -138,8 +138,7 @@ function checkPattern(pattern: string, handler: string): void {
   try {
     assertEventPattern(pattern);
   } catch (error) {
-    const { code, message, remedy } = error as EventsError;
-    throw new EventsError(code, message.replace(`. ${remedy}`, ''), { handler, remedy });
+    throw error instanceof EventsError ? error.concerning({ handler }) : error;
   }
 }
 

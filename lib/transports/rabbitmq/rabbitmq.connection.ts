@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { connect, type Channel, type ChannelModel } from 'amqplib';
 import { sleep, within, type Clock } from '../../core/clock.js';
 import type { EventsLogger } from '../../core/logger.js';
+import { Waiters } from '../../core/waiters.js';
 import { brokerText, connectError, isLoginRefused, transportClosed } from './rabbitmq.errors.js';
 import type { RabbitmqSettings } from './rabbitmq.options.js';
 
@@ -25,7 +26,7 @@ export interface HealingConnectionOptions {
  */
 export class HealingConnection {
   readonly #closing = new AbortController();
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Waiters();
   readonly #unblocked = new Set<() => void>();
   #model: ChannelModel | undefined;
   #started: Promise<void> | undefined;
@@ -65,15 +66,7 @@ export class HealingConnection {
   async ready(signal: AbortSignal): Promise<ChannelModel | undefined> {
     while (this.#model === undefined) {
       if (signal.aborted || this.#closing.signal.aborted) return undefined;
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          this.#waiting.delete(done);
-          signal.removeEventListener('abort', done);
-          resolve();
-        };
-        this.#waiting.add(done);
-        signal.addEventListener('abort', done, { once: true });
-      });
+      await this.#waiting.wait(signal);
     }
     return this.#model;
   }
@@ -107,7 +100,7 @@ export class HealingConnection {
   async close(): Promise<void> {
     this.#closing.abort();
     const model = this.#model;
-    this.#wake(this.#waiting);
+    this.#waiting.wake();
     if (model === undefined) return;
     await within(this.options.clock, CLOSE_TIMEOUT_MS, closed(model));
     socketOf(model)?.destroy();
@@ -149,7 +142,7 @@ export class HealingConnection {
     const stopWatching = this.#watchBlocked(model);
     this.#model = model;
     this.options.changed();
-    this.#wake(this.#waiting);
+    this.#waiting.wake();
     await ended;
     stopWatching();
     this.#model = undefined;
@@ -223,10 +216,6 @@ export class HealingConnection {
 
   #addresses(): string {
     return this.options.settings.urls.map(addressOf).join(', ');
-  }
-
-  #wake(waiting: Set<() => void>): void {
-    for (const done of [...waiting]) done();
   }
 }
 
