@@ -38,8 +38,11 @@ export class Consumers {
     await Promise.all(plans.map(({ transport, subscriptions: planned }) => transport.declare(planned)));
   }
 
+  /** Throws the first error when all have started or failed: what did start is then there to be drained. */
   async start(subscriptions: readonly PlacedSubscription[]): Promise<void> {
-    await Promise.all(this.#plan(subscriptions).map((plan) => this.#startOne(plan)));
+    const started = await Promise.allSettled(this.#plan(subscriptions).map((plan) => this.#startOne(plan)));
+    const failed = started.find((each) => each.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
   }
 
   /**
