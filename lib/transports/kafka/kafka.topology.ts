@@ -1,3 +1,4 @@
+import { sleep, type Clock } from '../../core/clock.js';
 import { EventsError, messageOf } from '../../core/errors.js';
 import type { EventsLogger } from '../../core/logger.js';
 import type { AdminClient, KafkaClient, NewTopic } from './kafka.client.js';
@@ -5,8 +6,12 @@ import { failureOf, topicsMissing } from './kafka.errors.js';
 import type { ResolvedKafkaOptions } from './kafka.options.js';
 import { deadLetterTopic, isReservedTopic, type KafkaTopics } from './kafka.topics.js';
 
+const NEW_TOPIC_PATIENCE_MS = 10_000;
+const LOOK_AGAIN_MS = 200;
+
 export interface TopologyTools {
   readonly client: KafkaClient;
+  readonly clock: Clock;
   readonly topics: KafkaTopics;
   readonly options: ResolvedKafkaOptions;
   readonly logger: EventsLogger;
@@ -79,7 +84,21 @@ export class KafkaTopology {
     });
   }
 
+  /** n.b. a broker that has just created a topic says for a moment that it does not have it; a busy one for longer. */
   async #create(admin: AdminClient, topics: readonly string[]): Promise<void> {
+    const { clock } = this.tools;
+    const giveUpAt = clock.now() + NEW_TOPIC_PATIENCE_MS;
+    for (;;) {
+      try {
+        return await this.#createOnce(admin, topics);
+      } catch (error) {
+        if (failureOf(error) !== 'topic-missing' || clock.now() >= giveUpAt) throw error;
+        await sleep(clock, LOOK_AGAIN_MS);
+      }
+    }
+  }
+
+  async #createOnce(admin: AdminClient, topics: readonly string[]): Promise<void> {
     const existing = new Set(await admin.listTopics());
     const missing = topics.filter((topic) => !existing.has(topic));
     if (missing.length > 0) {

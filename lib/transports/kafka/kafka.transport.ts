@@ -75,7 +75,7 @@ class KafkaTransport implements Transport {
       throw error;
     }
     const { maxPayloadBytes, publishTimeoutMs } = environment;
-    const topology = new KafkaTopology({ client, topics: this.#topics, options, logger, maxPayloadBytes });
+    const topology = new KafkaTopology({ client, clock, topics: this.#topics, options, logger, maxPayloadBytes });
     const producer = new KafkaProducer({
       connection,
       clock,
