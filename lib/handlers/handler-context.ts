@@ -6,6 +6,7 @@ import type { NestContainer } from '@nestjs/core/injector/container.js';
 import type { ContextId, InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { EVENTS_CONTEXT, type HandlerArguments } from '../core/events-context.js';
+import { ownProperty } from './own-property.js';
 
 /** A handler with its enhancers, ready to be called. */
 export interface HandlerCall {
@@ -38,9 +39,7 @@ const parameters = {
     const [data, , attempt] = args as HandlerArguments;
     if (type === CONTEXT) return attempt;
     if (type !== PAYLOAD || typeof property !== 'string') return type === PAYLOAD ? data : null;
-    return typeof data === 'object' && data !== null && Object.hasOwn(data, property)
-      ? (data as Record<string, unknown>)[property]
-      : undefined;
+    return ownProperty(data, property);
   },
 };
 

@@ -1,15 +1,13 @@
 import { createParamDecorator, type ExecutionContext, type PipeTransform, type Type } from '@nestjs/common';
 import { attemptOf } from '../core/events-context.js';
+import { ownProperty } from './own-property.js';
 
 type Pipe = Type<PipeTransform> | PipeTransform;
 
 const dataOf = createParamDecorator((property: string | undefined, context: ExecutionContext): unknown => {
   const data: unknown = context.getArgByIndex(0);
   if (property === undefined) return data;
-  // Only what the event itself says: `@Payload('constructor')` is no way to a prototype.
-  return typeof data === 'object' && data !== null && Object.hasOwn(data, property)
-    ? (data as Record<string, unknown>)[property]
-    : undefined;
+  return ownProperty(data, property);
 });
 
 /** The event's data, or one property of it; pipes run on it: `@Payload() order`, `@Payload('total', ParseFloatPipe) total`. */
