@@ -2,7 +2,8 @@ import type { DataSource, QueryRunner } from 'typeorm';
 import { codeOf, EventsError } from '../core/errors.js';
 import type { EventsLogger } from '../core/logger.js';
 import { lockNumber } from './advisory-lock.js';
-import { bookkeeping, MIGRATIONS, quoteSchema, type Migration } from './migrations.js';
+import { bookkeeping, MIGRATIONS, quoteSchema } from './migrations.js';
+import type { Migration } from './migrations/migration.js';
 
 export interface SchemaOptions {
   /** Default `nestjs_events`. */
