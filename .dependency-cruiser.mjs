@@ -1,7 +1,7 @@
 /**
  * The direction of imports (docs/glossary.md names the rooms): each room may import the rooms below it, never one above.
  * core ← typeorm ← transports | handlers | retry | idempotency | dead-letter | outbox ← publishing | consuming
- *      ← observability ← events.module ← the public entries
+ *      ← observability ← events.module ← testing ← cli ← the public entries
  */
 const floors = [
   ['core'],
@@ -9,6 +9,8 @@ const floors = [
   ['transports', 'handlers', 'retry', 'idempotency', 'dead-letter', 'outbox'],
   ['publishing', 'consuming'],
   ['observability'],
+  ['testing'],
+  ['cli'],
 ];
 
 const above = (floor) => floors.slice(floor + 1).flat();
@@ -18,10 +20,12 @@ const entries = [
   'events.runtime',
   'events.lifecycle',
   'events.options',
+  'events-relay.module',
   'index',
   'kafka',
   'rabbitmq',
   'typeorm',
+  'testing',
 ];
 
 const directions = floors.flatMap((rooms, floor) =>
@@ -66,13 +70,15 @@ export default {
     },
     optional('kafkajs', ['kafkajs', 'lz4-napi'], ['^lib/transports/kafka/']),
     optional('amqplib', ['amqplib', '@types/amqplib'], ['^lib/transports/rabbitmq/']),
-    optional('typeorm', ['typeorm', 'pg'], ['^lib/typeorm/', '\\.typeorm\\.ts$', '/typeorm-[^/]+\\.ts$']),
+    optional('typeorm', ['typeorm'], ['^lib/typeorm/', '\\.typeorm\\.ts$', '/typeorm-[^/]+\\.ts$']),
+    optional('pg', ['pg', '@types/pg'], ['^lib/typeorm/', '\\.typeorm\\.ts$', '/typeorm-[^/]+\\.ts$', '^lib/cli/']),
+    optional('commander', ['commander'], ['^lib/cli/']),
     {
       name: 'public-api-only',
       comment: 'the sample app is written as a user would write it',
       severity: 'error',
       from: { path: '^sample-app/' },
-      to: { path: '^lib/', pathNot: '^lib/(index|kafka|rabbitmq|typeorm)\\.ts$' },
+      to: { path: '^lib/', pathNot: '^lib/(index|kafka|rabbitmq|typeorm|testing)\\.ts$' },
     },
   ],
   options: {

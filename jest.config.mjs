@@ -40,7 +40,14 @@ export default {
     project('unit', ['lib', 'sample-app']),
     project('conformance', ['test/conformance'], withBrokers),
     project('transports', ['test/transports'], withBrokers),
-    project('e2e', ['test/e2e'], withBrokers),
+    project('e2e', ['test/e2e'], { ...withBrokers, globals: { TYPEORM: '1' } }),
+    // The same tests on the TypeORM that many applications still have.
+    project('typeorm-0.3', ['test/e2e'], {
+      ...withBrokers,
+      globals: { TYPEORM: '0.3' },
+      testMatch: ['<rootDir>/test/e2e/typeorm.*.spec.ts'],
+      moduleNameMapper: { ...base.moduleNameMapper, '^typeorm$': '<rootDir>/node_modules/typeorm-0.3/index.mjs' },
+    }),
     project('chaos', ['test/chaos'], withBrokers),
   ],
   maxWorkers: 2,

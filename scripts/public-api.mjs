@@ -11,6 +11,7 @@ const ENTRIES = {
   'nestjs-events/kafka': 'kafka',
   'nestjs-events/rabbitmq': 'rabbitmq',
   'nestjs-events/typeorm': 'typeorm',
+  'nestjs-events/testing': 'testing',
 };
 const FORMAT = ts.TypeFormatFlags.NoTruncation | ts.TypeFormatFlags.InTypeAlias;
 
