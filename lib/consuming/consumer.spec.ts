@@ -44,8 +44,8 @@ function world(handle: (attempt: Attempt) => Promise<Outcome>, writeFailures = 0
     policy: new RetryPolicy(() => ({ ...DEFAULT_RETRY, backoff: { ...DEFAULT_RETRY.backoff, jitter: false } })),
     deadline: new AbortController().signal,
     pipeline: consumerPipeline((attempt) => {
-      attempts.push(attempt);
-      return handle(attempt);
+      attempts.push(attempt as Attempt);
+      return handle(attempt as Attempt);
     }, new HandlingScope()),
     writeDeadLetter: async (letter) => {
       if (failures-- > 0) throw new Error('the dead-letter queue is gone');

@@ -4,7 +4,8 @@ import { printable } from '../core/logger.js';
 import { consumerName, type Subscription } from '../core/subscription.js';
 import type { Transport, TransportConsumer } from '../core/transport.js';
 import type { TransportRegistry } from '../core/transport-registry.js';
-import { Consumer, type ConsumerTools } from './consumer.js';
+import { Consumer } from './consumer.js';
+import type { ConsumerTools } from './consumer.tools.js';
 
 /** A handler's subscription and the transport it insists on, if any. */
 export interface PlacedSubscription {
@@ -67,6 +68,7 @@ export class Consumers {
       group,
       subscriptions,
       process: (delivery, slot) => consumer.process(delivery, slot),
+      processBatch: (deliveries, slot) => consumer.processBatch(deliveries, slot),
       unhandled: (event, place) => {
         this.tools.report({ type: 'unhandled', event, group, place });
         this.#warnUnhandled(event, group);
@@ -74,8 +76,10 @@ export class Consumers {
     });
     this.#running.push({ transport, group, consumer: running });
     for (const subscription of subscriptions) {
+      const { patterns, batch } = subscription;
       this.tools.logger.log(
-        `${consumerName(subscription)} handles ${subscription.patterns.join(', ')} from ${transport.name}`,
+        `${consumerName(subscription)} handles ${patterns.join(', ')} from ${transport.name}` +
+          (batch === undefined ? '' : ` in batches of up to ${batch.size}`),
       );
     }
   }

@@ -100,7 +100,10 @@ function reportOutcome(outcome: FinalOutcome, settling: Settling, { report, logg
   const { attempt } = settling.history;
   switch (outcome.kind) {
     case 'ack':
-      if (outcome.reason === 'duplicate') return report({ type: 'duplicate', ...who });
+      if (outcome.reason === 'duplicate') {
+        logger.debug(`${who.group}.${who.handler}: ${who.event} ${printable(who.id ?? '')} is a duplicate, skipped`);
+        return report({ type: 'duplicate', ...who });
+      }
       return report({ type: 'handled', attempt, tookMs: settling.tookMs, ...who });
     case 'drop':
       return report({ type: 'dropped', reason: outcome.reason, ...who });

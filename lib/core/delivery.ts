@@ -30,6 +30,8 @@ export interface Delivery {
   readonly raw: RawEvent;
   /** The broker has handed this event over before. */
   readonly redelivered: boolean;
+  /** It cannot be part of a batch. Default false. */
+  readonly alone?: boolean;
   /** Aborted when the delivery no longer belongs to this process (partition revoked, channel closed): do not settle it. */
   readonly lost: AbortSignal;
   /** The outcome is durable: the broker may forget the event. Call it once. */
@@ -42,12 +44,19 @@ export function envelopeOf(delivery: Delivery): Envelope | undefined {
   return 'envelope' in delivery.content ? delivery.content.envelope : undefined;
 }
 
+/** Deliveries of one handler that have the same follow each other; `undefined`: its order does not matter. */
+export function laneKeyOf(delivery: Delivery): string | undefined {
+  return delivery.subscription.ordering === 'key' ? envelopeOf(delivery)?.key : undefined;
+}
+
 /** What the failures of a delivery have been so far. */
 export interface DeliveryHistory {
   /** Attempts that count, the current one included. From 1. */
   readonly attempt: number;
   /** Runs in a row that failed for a broken dependency and do not count. */
   readonly dependencyFailures: number;
+  /** Runs in a row that do not count for another reason: a conflict with another transaction. */
+  readonly conflicts: number;
   /** Milliseconds since the Unix epoch. */
   readonly firstFailureAt?: number;
 }

@@ -1,4 +1,6 @@
+import type { AnyAttempt, BatchAttempt } from './batch.js';
 import type { Attempt } from './delivery.js';
+import type { Envelope } from './envelope.js';
 
 /** What Nest calls the kind of execution context that handlers of this module run in. */
 export const EVENTS_CONTEXT = 'events';
@@ -9,8 +11,10 @@ interface HostLike {
   getArgByIndex(index: number): unknown;
 }
 
-/** The arguments every guard, interceptor, pipe and filter of a handler sees. */
-export type HandlerArguments = readonly [data: unknown, envelope: Attempt['envelope'], attempt: Attempt];
+/** The arguments every guard, interceptor, pipe and filter of a handler sees; of a batch handler, the envelopes twice. */
+export type HandlerArguments =
+  | readonly [data: unknown, envelope: Envelope, attempt: Attempt]
+  | readonly [envelopes: readonly Envelope[], envelopes: readonly Envelope[], attempt: BatchAttempt];
 
 /** Whether an execution context belongs to an event handler: `if (isEventsContext(context)) …` in a guard that also serves HTTP. */
 export function isEventsContext(host: HostLike): boolean {
@@ -18,6 +22,6 @@ export function isEventsContext(host: HostLike): boolean {
 }
 
 /** The attempt that an events context belongs to. Call it only where {@link isEventsContext} holds. */
-export function attemptOf(host: HostLike): Attempt {
-  return host.getArgByIndex(2) as Attempt;
+export function attemptOf(host: HostLike): AnyAttempt {
+  return host.getArgByIndex(2) as AnyAttempt;
 }

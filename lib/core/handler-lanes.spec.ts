@@ -53,6 +53,12 @@ function setUp() {
       await sleep(clock, 10);
       if (id === 'broken') throw new Error('lost its way');
     },
+    processBatch: async (deliveries) => {
+      const ids = deliveries.map(({ content }) => ('envelope' in content ? content.envelope.id : 'undecodable'));
+      started.push(`batch of ${ids.join(',')}`);
+      await sleep(clock, 10);
+      return deliveries.filter((_, index) => ids[index] === 'bad');
+    },
   });
   return { clock, lanes, started, error };
 }
@@ -94,6 +100,20 @@ describe('HandlerLanes', () => {
     await clock.advanceAsync(10);
     expect(started).toEqual(['mail:broken', 'mail:next']);
     expect(error.mock.calls.flat().join()).toMatch(/shop\.mail.*lost its way/);
+  });
+
+  it('hand over in batches where a handler wants them, and one by one what a batch returns or cannot take', async () => {
+    const { clock, lanes, started } = setUp();
+    const views = subscription('views', { concurrency: 4, batch: { size: 4, waitMs: 20 } });
+    for (const id of ['1', 'bad', 'undecodable', '2']) lanes.push(delivery(views, id, id));
+    lanes.push({ ...delivery(views, 'earlier', 'k'), alone: true });
+    lanes.push(delivery(views, '3', 'bad'));
+    expect(started).toEqual(['views:undecodable', 'views:earlier', 'batch of 1,bad,2,3']);
+    lanes.push(delivery(views, '4', 'bad'));
+    await clock.advanceAsync(10);
+    expect(started.slice(3)).toEqual(['views:bad']);
+    await clock.advanceAsync(10);
+    expect(started.slice(4)).toEqual(['batch of 4']);
   });
 
   it('release what has not started when closed, and end when the rest has', async () => {

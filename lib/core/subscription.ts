@@ -1,3 +1,11 @@
+/** How a batch handler wants its events. */
+export interface BatchOptions {
+  /** How many events a batch has at most. */
+  readonly size: number;
+  /** How long the first event of a batch waits for others, in milliseconds. */
+  readonly waitMs: number;
+}
+
 /** A handler's declared interest: which events, as part of which group, and how they are handed over. */
 export interface Subscription {
   /** The handler's id, `Class.method` unless given. It names queues, dedup rows and dead letters: keep it stable. */
@@ -7,8 +15,10 @@ export interface Subscription {
   /** The set of instances that share the work. Each handler gets each event once per group. */
   readonly group: string;
   readonly patterns: readonly string[];
-  /** How many deliveries of this handler run at the same time in this process. */
+  /** How many deliveries of this handler run at the same time in this process; of a batch handler, how many batches. */
   readonly concurrency: number;
+  /** Its deliveries are handed over in batches. Absent: one by one. */
+  readonly batch?: BatchOptions;
   /** `key`: events of one key one after another, in order. `none`: no order. */
   readonly ordering: 'key' | 'none';
   /** `false`: the idempotency interceptor leaves its deliveries alone. */

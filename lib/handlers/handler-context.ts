@@ -6,7 +6,7 @@ import type { NestContainer } from '@nestjs/core/injector/container.js';
 import type { ContextId, InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { EVENTS_CONTEXT, type HandlerArguments } from '../core/events-context.js';
-import { ownProperty } from './own-property.js';
+import { payloadOf } from './payload.js';
 
 /** A handler with its enhancers, ready to be called. */
 export interface HandlerCall {
@@ -35,11 +35,10 @@ export interface HandlerPlace {
 const PAYLOAD = 3;
 const CONTEXT = 6;
 const parameters = {
-  exchangeKeyForValue(type: number, property: unknown, args: readonly unknown[]): unknown {
-    const [data, , attempt] = args as HandlerArguments;
-    if (type === CONTEXT) return attempt;
-    if (type !== PAYLOAD || typeof property !== 'string') return type === PAYLOAD ? data : null;
-    return ownProperty(data, property);
+  exchangeKeyForValue(type: number, property: unknown, args: unknown): unknown {
+    const handlerArgs = args as HandlerArguments;
+    if (type === PAYLOAD) return payloadOf(handlerArgs, typeof property === 'string' ? property : undefined);
+    return type === CONTEXT ? handlerArgs[2] : null;
   },
 };
 

@@ -4,10 +4,10 @@ import type { Module } from '@nestjs/core/injector/module.js';
 import { EventsError } from '../core/errors.js';
 import { assertEventPattern } from '../core/event-name.js';
 import type { EventsLogger } from '../core/logger.js';
-import type { Subscription } from '../core/subscription.js';
+import type { BatchOptions, Subscription } from '../core/subscription.js';
 import { EventsFeatureModule, FEATURE_OPTIONS, type EventsFeatureOptions } from './feature-group.js';
 import type { HandlerRegistry, RegisteredHandler } from './handler-registry.js';
-import { onEventMetadata, type OnEventMetadata, type OnEventOptions } from './on-event.decorator.js';
+import { onEventMetadata, type OnEventMetadata, type OnEventsOptions } from './on-event.decorator.js';
 
 export interface ExplorerDefaults {
   readonly group: string;
@@ -24,7 +24,13 @@ export interface ExplorerTools {
 /** Ids become part of queue, topic and consumer names. */
 const ID = /^[A-Za-z0-9_.-]{1,120}$/;
 
-/** Finds the methods with `@OnEvent` on all providers and controllers and registers them. */
+const DEFAULT_BATCH: BatchOptions = { size: 100, waitMs: 20 };
+/** A batch has many events: fewer of them at once than of single deliveries. */
+const DEFAULT_BATCHES = 4;
+const MAX_BATCH_SIZE = 10_000;
+const MAX_BATCH_WAIT_MS = 60_000;
+
+/** Finds the methods with `@OnEvent` and `@OnEvents` on all providers and controllers and registers them. */
 export class HandlerExplorer {
   constructor(
     private readonly tools: ExplorerTools,
@@ -52,7 +58,9 @@ export class HandlerExplorer {
   }
 
   #register(wrapper: InstanceWrapper<object>, method: string, uses: HandlerUses): void {
-    const { id, label, patterns, options } = uses;
+    const { id, label, decorator, patterns, options } = uses;
+    const batched = decorator === '@OnEvents';
+    const concurrency = options.concurrency ?? (batched ? DEFAULT_BATCHES : this.defaults.concurrency);
     if (!ID.test(id)) throw invalid(id, label, 'its id is not made of letters, digits, "_", "-" and "."');
     for (const pattern of patterns) checkPattern(pattern, id);
     const subscription: Subscription = {
@@ -60,7 +68,8 @@ export class HandlerExplorer {
       aliases: options.aliases ?? [],
       group: checkGroup(options.group ?? featureGroup(wrapper.host) ?? this.defaults.group, id, label),
       patterns,
-      concurrency: checkConcurrency(options.concurrency ?? this.defaults.concurrency, id, label),
+      concurrency: checkConcurrency(concurrency, id, label),
+      ...(batched ? { batch: checkBatch(options.batch, id, label) } : {}),
       ordering: options.ordering ?? 'key',
       idempotent: options.idempotent ?? true,
       transportOptions: { kafka: options.kafka, rabbitmq: options.rabbitmq },
@@ -86,23 +95,26 @@ export class HandlerExplorer {
 interface HandlerUses {
   readonly id: string;
   readonly label: string;
+  readonly decorator: OnEventMetadata['decorator'];
   readonly patterns: readonly string[];
-  readonly options: OnEventOptions;
+  readonly options: OnEventsOptions;
 }
 
 /** Decorators with one id are one handler with several patterns; what they say besides must not differ. */
 function byId(metadata: readonly OnEventMetadata[], label: string): Map<string, HandlerUses> {
   const found = new Map<string, HandlerUses>();
-  for (const { patterns, options } of metadata) {
+  for (const { decorator, patterns: added, options } of metadata) {
     const id = options.id ?? label;
-    const before = found.get(id);
-    const merged = before === undefined ? options : mergeOptions(before, options);
-    found.set(id, { id, label, patterns: [...new Set([...(before?.patterns ?? []), ...patterns])], options: merged });
+    const before = found.get(id) ?? { id, label, decorator, patterns: [], options: {} };
+    if (before.decorator !== decorator)
+      throw invalid(id, label, '@OnEvent and @OnEvents with one id exclude each other');
+    const patterns = [...new Set([...before.patterns, ...added])];
+    found.set(id, { ...before, patterns, options: mergeOptions(before, options) });
   }
   return found;
 }
 
-function mergeOptions(before: HandlerUses, options: OnEventOptions): OnEventOptions {
+function mergeOptions(before: HandlerUses, options: OnEventsOptions): OnEventsOptions {
   const merged: Record<string, unknown> = { ...before.options };
   for (const [name, value] of Object.entries(options)) {
     if (name in merged && JSON.stringify(merged[name]) !== JSON.stringify(value)) {
@@ -152,9 +164,28 @@ function checkConcurrency(concurrency: number, id: string, label: string): numbe
   throw invalid(id, label, 'its concurrency is not a whole number above 0');
 }
 
+function checkBatch(batch: unknown, id: string, label: string): BatchOptions {
+  if (batch === undefined) return DEFAULT_BATCH;
+  if (typeof batch !== 'object' || batch === null) throw invalid(id, label, 'its batch is not { size, waitMs }');
+  const unknown = Object.keys(batch).find((name) => !Object.hasOwn(DEFAULT_BATCH, name));
+  if (unknown !== undefined) throw invalid(id, label, `its batch has no option ${JSON.stringify(unknown)}`);
+  const { size = DEFAULT_BATCH.size, waitMs = DEFAULT_BATCH.waitMs } = batch as Partial<BatchOptions>;
+  if (!isWhole(size, 1, MAX_BATCH_SIZE)) {
+    throw invalid(id, label, `its batch.size is not a whole number from 1 to ${MAX_BATCH_SIZE}`);
+  }
+  if (!isWhole(waitMs, 0, MAX_BATCH_WAIT_MS)) {
+    throw invalid(id, label, `its batch.waitMs is not a whole number from 0 to ${MAX_BATCH_WAIT_MS}`);
+  }
+  return { size, waitMs };
+}
+
+function isWhole(value: number, min: number, max: number): boolean {
+  return Number.isInteger(value) && value >= min && value <= max;
+}
+
 function invalid(handler: string, label: string, problem: string): EventsError {
   return new EventsError('EVENTS_HANDLER_INVALID', `${label} cannot be a handler: ${problem}`, {
     handler,
-    remedy: 'Correct its @OnEvent options.',
+    remedy: 'Correct the options of its @OnEvent or @OnEvents.',
   });
 }

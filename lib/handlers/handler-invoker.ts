@@ -3,7 +3,8 @@ import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-hos
 import { Injector } from '@nestjs/core/injector/injector.js';
 import type { Module } from '@nestjs/core/injector/module.js';
 import { isObservable, lastValueFrom } from 'rxjs';
-import type { Attempt, FailurePolicy } from '../core/delivery.js';
+import { isBatch, type AnyAttempt } from '../core/batch.js';
+import type { FailurePolicy } from '../core/delivery.js';
 import { messageOf } from '../core/errors.js';
 import { EVENTS_CONTEXT, type HandlerArguments } from '../core/events-context.js';
 import type { EventsLogger } from '../core/logger.js';
@@ -36,9 +37,9 @@ export class HandlerInvoker {
   }
 
   /** Runs one attempt. Throws only what no filter turned into an outcome: the original error. */
-  async invoke(attempt: Attempt): Promise<Outcome> {
+  async invoke(attempt: AnyAttempt): Promise<Outcome> {
     const call = await this.#callFor(attempt);
-    const args: HandlerArguments = [attempt.envelope.data, attempt.envelope, attempt];
+    const args = argumentsOf(attempt);
     try {
       const result = await call.run(...args);
       return isOutcome(result) ? result : outcome.ack('handled');
@@ -69,13 +70,13 @@ export class HandlerInvoker {
     return this.tools.policy.decide(error, attempt);
   }
 
-  async #callFor(attempt: Attempt): Promise<HandlerCall> {
+  async #callFor(attempt: AnyAttempt): Promise<HandlerCall> {
     const handler = this.tools.registry.of(attempt.subscription);
     return this.#calls.get(handler) ?? this.#scopedCall(handler, attempt);
   }
 
   /** Request scope: new instances of the handler's class and what it injects, for this attempt alone. */
-  async #scopedCall(handler: RegisteredHandler, attempt: Attempt): Promise<HandlerCall> {
+  async #scopedCall(handler: RegisteredHandler, attempt: AnyAttempt): Promise<HandlerCall> {
     const contexts = this.#prepared();
     const { wrapper } = handler;
     const host = wrapper.host as Module;
@@ -95,7 +96,12 @@ interface FailedCall {
   readonly call: HandlerCall;
   readonly args: HandlerArguments;
   readonly error: unknown;
-  readonly attempt: Attempt;
+  readonly attempt: AnyAttempt;
+}
+
+function argumentsOf(attempt: AnyAttempt): HandlerArguments {
+  if (isBatch(attempt)) return [attempt.envelopes, attempt.envelopes, attempt];
+  return [attempt.envelope.data, attempt.envelope, attempt];
 }
 
 function isScoped(handler: RegisteredHandler): boolean {

@@ -1,4 +1,5 @@
 import type { RetryOverrides } from '../core/retry-options.js';
+import type { BatchOptions } from '../core/subscription.js';
 
 /** How one handler wants its events. Everything has a default. */
 export interface OnEventOptions {
@@ -23,10 +24,19 @@ export interface OnEventOptions {
   readonly rabbitmq?: Readonly<Record<string, unknown>>;
 }
 
-/** One use of the decorator. */
+/** How one batch handler wants its events. */
+export interface OnEventsOptions extends OnEventOptions {
+  /** How many batches run at the same time in this process, and events that go by themselves. Default 4. */
+  readonly concurrency?: number;
+  /** Default: up to 100 events, which wait up to 20 ms for each other. */
+  readonly batch?: Partial<BatchOptions>;
+}
+
+/** One use of a decorator. */
 export interface OnEventMetadata {
+  readonly decorator: '@OnEvent' | '@OnEvents';
   readonly patterns: readonly string[];
-  readonly options: OnEventOptions;
+  readonly options: OnEventsOptions;
 }
 
 /** @nestjs/event-emitter has an OnEvent too: this key is ours alone. */
@@ -38,12 +48,30 @@ const ON_EVENT_METADATA = 'nestjs-events:on-event';
  * more than one is handled once.
  */
 export function OnEvent(patterns: string | readonly string[], options: OnEventOptions = {}): MethodDecorator {
-  const added: OnEventMetadata = { patterns: typeof patterns === 'string' ? [patterns] : patterns, options };
+  return adding({ decorator: '@OnEvent', patterns: listOf(patterns), options });
+}
+
+/**
+ * Handles the events that match in batches: `@OnEvents('analytics.page.viewed', { batch: { size: 100, waitMs: 20 } })` on
+ * a method that takes `Envelope[]`. With an idempotency store a batch is one transaction, and the method gets only those
+ * that are new.
+ *
+ * When it throws, the batch is run again in halves until the events at fault are found; they are retried by themselves. A
+ * handler that knows them says so with a `BatchError`. An event that comes by itself is a batch of one.
+ */
+export function OnEvents(patterns: string | readonly string[], options: OnEventsOptions = {}): MethodDecorator {
+  return adding({ decorator: '@OnEvents', patterns: listOf(patterns), options });
+}
+
+function adding(added: OnEventMetadata): MethodDecorator {
   return (_target, _method, descriptor: PropertyDescriptor) => {
     const method = descriptor.value as object;
     Reflect.defineMetadata(ON_EVENT_METADATA, [added, ...onEventMetadata(method)], method);
   };
 }
+
+const listOf = (patterns: string | readonly string[]): readonly string[] =>
+  typeof patterns === 'string' ? [patterns] : patterns;
 
 /** The decorators of a method, top to bottom; empty when it is no handler. */
 export function onEventMetadata(method: object): readonly OnEventMetadata[] {

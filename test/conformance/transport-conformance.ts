@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { TransportWorld } from '../support/transport-world.js';
+import { batches } from './cases/batches.js';
 import { closing } from './cases/closing.js';
 import { deadLetters } from './cases/dead-letters.js';
 import { groups } from './cases/groups.js';
@@ -30,7 +31,8 @@ export function transportConformance(name: string, harness: TransportHarness): v
       expect(transport.capabilities).toEqual(harness.capabilities);
       expect(transport.isConnected()).toBe(true);
     });
-    for (const cases of [publishing, groups, patterns, order, retries, deadLetters, payloads, closing]) cases(suite);
+    for (const cases of [publishing, groups, patterns, order, retries, batches, deadLetters, payloads, closing])
+      cases(suite);
     if (harness.capabilities.durable) {
       killed(suite);
       restart(suite);

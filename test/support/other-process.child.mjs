@@ -33,13 +33,13 @@ const transport = made[task.transport.factory](task.transport.options).create({
 await transport.connect();
 
 if (task.consume) {
-  const { group, patterns } = task.consume;
+  const { group, patterns, batch } = task.consume;
   const handler = { handler: 'handler', aliases: [], group, patterns, concurrency: 10, ordering: 'key' };
-  const subscription = { ...handler, idempotent: false, transportOptions: {} };
-  const handle = async ({ envelope }) => {
-    say('started', envelope.id);
-    if (envelope.data?.hang === true) await new Promise(() => undefined);
-    say('handled', envelope.id);
+  const subscription = { ...handler, ...(batch && { batch }), idempotent: false, transportOptions: {} };
+  const handle = async ({ envelope, envelopes = [envelope] }) => {
+    for (const { id } of envelopes) say('started', id);
+    if (envelopes.some(({ data }) => data?.hang === true)) await new Promise(() => undefined);
+    for (const { id } of envelopes) say('handled', id);
     return outcome.ack();
   };
   const consumers = new Consumers(new TransportRegistry([transport]), {

@@ -1,10 +1,11 @@
 import { systemClock } from '../../lib/core/clock.js';
 import type { Activity, Report } from '../../lib/core/activity.js';
+import { isBatch, type BatchAttempt } from '../../lib/core/batch.js';
 import type { Attempt } from '../../lib/core/delivery.js';
 import { isOutcome, outcome, type Outcome } from '../../lib/core/outcome.js';
 import type { RetryOptions } from '../../lib/core/retry-options.js';
 import { HandlingScope } from '../../lib/core/scope.js';
-import type { Subscription } from '../../lib/core/subscription.js';
+import type { BatchOptions, Subscription } from '../../lib/core/subscription.js';
 import { TransportRegistry } from '../../lib/core/transport-registry.js';
 import type { Transport } from '../../lib/core/transport.js';
 import { consumerPipeline } from '../../lib/consuming/consumer.pipeline.js';
@@ -22,6 +23,12 @@ export interface Call {
   state: 'running' | 'done' | 'failed';
 }
 
+/** One run of a batch handler. */
+export interface BatchCall extends Omit<Call, 'envelope' | 'attempt'> {
+  readonly envelopes: BatchAttempt['envelopes'];
+  readonly attempt: BatchAttempt;
+}
+
 export interface TestHandler {
   readonly group: string;
   readonly patterns: readonly string[];
@@ -29,6 +36,9 @@ export interface TestHandler {
   readonly id?: string;
   /** What it returns is ignored unless it is an outcome. Default: done at once. */
   readonly handle?: (call: Call) => unknown;
+  /** Takes batches: `handleBatch` is called instead of `handle`. */
+  readonly batch?: BatchOptions;
+  readonly handleBatch?: (call: BatchCall) => unknown;
   /** Default 10. */
   readonly concurrency?: number;
   readonly ordering?: Subscription['ordering'];
@@ -48,6 +58,7 @@ export function subscriptionOf(handler: TestHandler): Subscription {
     group: handler.group,
     patterns: handler.patterns,
     concurrency: handler.concurrency ?? 10,
+    ...(handler.batch === undefined ? {} : { batch: handler.batch }),
     ordering: handler.ordering ?? 'key',
     idempotent: false,
     transportOptions: {},
@@ -57,12 +68,13 @@ export function subscriptionOf(handler: TestHandler): Subscription {
 /** Handlers on a transport, run by the real consumer, pipeline, policy and settling; every call is recorded. */
 export class TestConsumer {
   readonly calls: Call[] = [];
+  readonly batches: BatchCall[] = [];
   readonly activities: Activity[] = [];
   readonly logger = new RecordingLogger();
   /** The ids of the events that were handled, each once. */
   readonly ids = new Set<string>();
   /** Calls that came after it had been closed: there must be none. */
-  readonly late: Call[] = [];
+  readonly late: (Call | BatchCall)[] = [];
   readonly #handlers: ReadonlyMap<Subscription, TestHandler>;
   readonly #consumers: Consumers;
   #closing: Promise<number> | undefined;
@@ -75,7 +87,10 @@ export class TestConsumer {
       clock: systemClock,
       logger: this.logger,
       report,
-      pipeline: consumerPipeline((attempt) => this.#invoke(attempt), new HandlingScope()),
+      pipeline: consumerPipeline(
+        (attempt) => (isBatch(attempt) ? this.#invokeBatch(attempt) : this.#invoke(attempt)),
+        new HandlingScope(),
+      ),
       policy: new RetryPolicy((subscription) => this.#handlers.get(subscription)?.retry ?? QUICK_RETRY),
     });
   }
@@ -111,6 +126,13 @@ export class TestConsumer {
     return this.activities.filter((activity) => activity.type === type).length;
   }
 
+  /** The data of the events that were handled in batches, in the order these started. */
+  get batchData(): unknown[] {
+    return this.batches
+      .filter(({ state }) => state === 'done')
+      .flatMap(({ envelopes }) => envelopes.map(({ data }) => data));
+  }
+
   /** Waits until that many different events were handled. */
   async handled(count: number, options: EventuallyOptions = {}): Promise<Call[]> {
     await eventually(() => this.ids.size >= count || Promise.reject(new Error(`${this.ids.size} of ${count}`)), {
@@ -130,10 +152,22 @@ export class TestConsumer {
       state: 'running',
     };
     (this.#closed ? this.late : this.calls).push(call);
+    return this.#run(call, [envelope], () => this.#handlers.get(subscription)?.handle?.(call));
+  }
+
+  async #invokeBatch(attempt: BatchAttempt): Promise<Outcome> {
+    const { envelopes, subscription } = attempt;
+    const { handler } = subscription;
+    const call: BatchCall = { handler, envelopes, attempt, startedAt: performance.now(), state: 'running' };
+    (this.#closed ? this.late : this.batches).push(call);
+    return this.#run(call, envelopes, () => this.#handlers.get(subscription)?.handleBatch?.(call));
+  }
+
+  async #run(call: Pick<Call, 'state'>, envelopes: BatchAttempt['envelopes'], handle: () => unknown): Promise<Outcome> {
     try {
-      const result = await this.#handlers.get(subscription)?.handle?.(call);
+      const result = await handle();
       call.state = 'done';
-      this.ids.add(envelope.id);
+      for (const { id } of envelopes) this.ids.add(id);
       return isOutcome(result) ? result : outcome.ack();
     } catch (error) {
       call.state = 'failed';

@@ -192,9 +192,12 @@ withBroker('kafka', 'KAFKA_BROKERS', (address) => {
       await eventually(async () => (await world.committed(topic)).get(0) === 2);
     });
 
-    it('a record whose partition left and came back waits for its earlier run to end', async () => {
+    it.each([
+      ['', {}],
+      [', also when it ran in a batch', { batch: { size: 3, waitMs: 20 } }],
+    ])('a record whose partition left and came back waits for its earlier run to end%s', async (_, batch) => {
       const topic = `${world.domain}.order`;
-      const subscription = world.subscription('a', [`${topic}.*`], { concurrency: 50, ordering: 'none' });
+      const subscription = world.subscription('a', [`${topic}.*`], { concurrency: 50, ordering: 'none', ...batch });
       const [one, two] = [await world.open({ partitions: 2 }), await world.open()];
       const gate = new Gate();
       const running = new Map<string, number>();

@@ -55,14 +55,19 @@ export class KafkaWorld {
     handle: (delivery: Delivery, slot: Slot) => Promise<unknown> = async () => undefined,
   ): Promise<Handed> {
     const handed: Omit<Handed, 'consumer'> = { deliveries: [], envelopes: [], unhandled: [] };
+    const process = async (delivery: Delivery, slot: Slot): Promise<void> => {
+      handed.deliveries.push(delivery);
+      const envelope = envelopeOf(delivery);
+      if (envelope !== undefined) handed.envelopes.push(envelope);
+      if ((await handle(delivery, slot)) !== LEFT_OPEN) delivery.acknowledge();
+    };
     const consumer = await transport.consume({
       group: this.group,
       subscriptions,
-      process: async (delivery, slot) => {
-        handed.deliveries.push(delivery);
-        const envelope = envelopeOf(delivery);
-        if (envelope !== undefined) handed.envelopes.push(envelope);
-        if ((await handle(delivery, slot)) !== LEFT_OPEN) delivery.acknowledge();
+      process,
+      processBatch: async (deliveries, slot) => {
+        await Promise.all(deliveries.map((delivery) => process(delivery, slot)));
+        return [];
       },
       unhandled: (event) => handed.unhandled.push(event),
     });

@@ -101,6 +101,7 @@ export class RabbitmqWorld {
         if (envelope !== undefined) consuming.handled.push(envelope);
         if ((await handle(delivery, slot)) !== LEFT_OPEN) delivery.acknowledge();
       },
+      processBatch: async (deliveries) => deliveries,
       unhandled: (event) => consuming.unhandled.push(event),
     });
     this.#closing.unshift(() => consumer.close());

@@ -105,6 +105,8 @@ export interface AdminClient {
   /** Sets what a group without members has committed. */
   setCommitted(group: string, offsets: readonly PartitionOffset[]): Promise<void>;
   groupIsEmpty(group: string): Promise<boolean>;
+  /** How long each topic keeps records, in milliseconds; `Infinity`: without end. */
+  retention(topics: readonly string[]): Promise<ReadonlyMap<string, number>>;
   deleteGroup(group: string): Promise<void>;
 }
 

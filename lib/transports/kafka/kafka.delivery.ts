@@ -53,6 +53,11 @@ export class KafkaDelivery implements Delivery {
     this.#earlier = earlier;
   }
 
+  /** An earlier run may still do the work. */
+  get alone(): boolean {
+    return this.#earlier !== undefined;
+  }
+
   get isAcknowledged(): boolean {
     return this.#acknowledged;
   }

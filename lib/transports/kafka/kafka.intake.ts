@@ -46,6 +46,7 @@ export class KafkaIntake {
     const run = request.process.bind(request);
     this.#lanes = new HandlerLanes({
       process: (delivery, slot) => (delivery as KafkaDelivery).process(run, slot),
+      processBatch: request.processBatch.bind(request),
       clock: environment.clock,
       logger: environment.logger,
     });
@@ -126,8 +127,8 @@ export class KafkaIntake {
     const known = nameOf(record);
     const matching = known === undefined ? undefined : this.#matching(known);
     if (known !== undefined && matching?.length === 0) return this.#unhandled(known, raw);
-    const content = toContent(record, raw, this.tools.environment.serializer);
-    if (!('envelope' in content)) return { content, subscriptions: this.#possibleAt(topic) };
+    const content = toContent(record, raw, this.tools.environment);
+    if (!('envelope' in content)) return { content, subscriptions: matching ?? this.#possibleAt(topic) };
     const subscriptions = matching ?? this.#matching(content.envelope.name);
     return subscriptions.length === 0 ? this.#unhandled(content.envelope.name, raw) : { content, subscriptions };
   }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Reading } from '../../core/cloudevents.js';
 import { createEnvelope } from '../../core/envelope.js';
 import type { HeaderValue } from '../../core/headers.js';
 import { jsonSerializer } from '../../core/serializer.js';
@@ -17,9 +18,9 @@ function incoming(record: Partial<IncomingRecord>): IncomingRecord {
   return { offset: '7', timestamp: '0', key: null, value: null, ...record };
 }
 
-function content(record: IncomingRecord) {
+function content(record: IncomingRecord, reading: Partial<Reading> = {}) {
   const raw = new KafkaRawEvent(record, { transport: 'kafka', topic: 'orders.order', partition: 1 });
-  return toContent(record, raw, jsonSerializer);
+  return toContent(record, raw, { serializer: jsonSerializer, ...reading });
 }
 
 describe('the headers of a Kafka record', () => {
@@ -73,6 +74,23 @@ describe('a Kafka record', () => {
     const headers = { ce_id: Buffer.from('1'), ce_source: Buffer.from('s'), ce_type: Buffer.from('a.b.c') };
     expect(content(incoming({ key: Buffer.from('k'), headers }))).toMatchObject({ envelope: { key: 'k', data: null } });
     expect(content(incoming({ key: Buffer.from([0xff]), headers }))).toMatchObject({ envelope: { key: '/w==' } });
+  });
+
+  it('without an id has one by its hash, which its own key is part of', () => {
+    const event = { specversion: '1.0', source: 's', type: 'a.b.c' };
+    const modes = [
+      { headers: { ce_source: Buffer.from('s'), ce_type: Buffer.from('a.b.c') }, value: Buffer.from('1') },
+      { headers: { 'content-type': 'application/cloudevents+json' }, value: Buffer.from(JSON.stringify(event)) },
+    ];
+    for (const mode of modes) {
+      const ids = ['k', 'k', 'other'].map((key) => {
+        const read = content(incoming({ ...mode, key: Buffer.from(key) }), { onMissingId: 'hash' });
+        return 'envelope' in read && read.envelope.id;
+      });
+      expect(ids[0]).toMatch(/^[0-9a-f-]{36}$/);
+      expect(ids[0]).toBe(ids[1]);
+      expect(ids[0]).not.toBe(ids[2]);
+    }
   });
 
   it('is read in structured mode', () => {

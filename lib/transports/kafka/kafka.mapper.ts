@@ -5,6 +5,7 @@ import {
   fromCloudEvent,
   isStructured,
   toCloudEvent,
+  type Reading,
 } from '../../core/cloudevents.js';
 import type { DeadLetter } from '../../core/dead-letter.js';
 import { fromDeadLetterHeaders, toDeadLetterHeaders } from '../../core/dead-letter.js';
@@ -76,27 +77,27 @@ export function nameOf(record: IncomingRecord): string | undefined {
   return textOf(record.headers?.[NAME_HEADER]);
 }
 
-export function toContent(record: IncomingRecord, raw: RawEvent, serializer: Serializer): Delivery['content'] {
+export function toContent(record: IncomingRecord, raw: RawEvent, reading: Reading): Delivery['content'] {
   try {
-    const envelope = toEnvelope(record, raw, serializer);
-    return { envelope: envelope.key === undefined && raw.key !== undefined ? withKey(envelope, raw.key) : envelope };
+    return { envelope: toEnvelope(record, raw, reading) };
   } catch (undecodable) {
     return { undecodable };
   }
 }
 
-function toEnvelope(record: IncomingRecord, raw: RawEvent, serializer: Serializer): Envelope {
+function toEnvelope(record: IncomingRecord, raw: RawEvent, reading: Reading): Envelope {
   const headers = record.headers ?? {};
   const contentType = textOf(headers[CONTENT_TYPE]);
-  const { body } = raw;
+  // Publishers that set only the record's key mean the same as those that also send the attribute.
+  const { body, key } = raw;
   if (isStructured(contentType)) {
     return fromCloudEvent(
-      { headers: raw.headers, contentType, body, prefixes: [PREFIX], ownHeaders: OWN_HEADERS },
-      serializer,
+      { headers: raw.headers, contentType, body, key, prefixes: [PREFIX], ownHeaders: OWN_HEADERS },
+      reading,
     );
   }
   const attribute = (name: string): string | undefined => textOf(headers[HEADER_OF[name] ?? PREFIX + name]);
-  return fromAttributes({ attribute, headers: usersHeaders(raw, headers), contentType, body }, serializer);
+  return fromAttributes({ attribute, headers: usersHeaders(raw, headers), contentType, body, key }, reading);
 }
 
 /** The user's headers are few or none, and most records share the same none. */
@@ -187,12 +188,6 @@ function readBinaryNames(header: unknown): Map<string, Set<number>> | undefined 
   } catch {
     return undefined;
   }
-}
-
-/** Publishers that set only the record's key mean the same as those that also send the attribute. */
-function withKey(envelope: Envelope, key: Uint8Array): Envelope {
-  const text = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
-  return { ...envelope, key: isUtf8(key) ? text.toString('utf8') : text.toString('base64') };
 }
 
 function bytes(body: Uint8Array): Buffer;

@@ -9,6 +9,7 @@ import type {
   TransportConsumer,
   TransportDefinition,
   TransportEnvironment,
+  TransportRetention,
 } from '../../core/transport.js';
 import type { KafkaClient } from './kafka.client.js';
 import { KafkaConnection } from './kafka.connection.js';
@@ -122,6 +123,15 @@ class KafkaTransport implements Transport {
   async readDeadLetters(query: DeadLetterQuery): Promise<DeadLetter[]> {
     const { client } = this.#needConnection();
     return readDeadLetters(query, { client, clock: this.environment.clock });
+  }
+
+  async retention(subscriptions: readonly Subscription[]): Promise<TransportRetention | undefined> {
+    const { client, topology } = this.#needConnection();
+    const topics = await topology.topicsFor(subscriptions.flatMap(({ patterns }) => patterns));
+    if (topics.length === 0) return undefined;
+    const kept = [...(await client.withAdmin((admin) => admin.retention(topics)))];
+    const [topic, ms] = kept.reduce((longest, each) => (each[1] > longest[1] ? each : longest));
+    return { ms, where: `the topic "${topic}"`, setting: 'retention.ms' };
   }
 
   isConnected(): boolean {

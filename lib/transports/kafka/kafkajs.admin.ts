@@ -1,6 +1,10 @@
 import type { Admin } from 'kafkajs';
 import type { AdminClient, NewTopic, PartitionOffset } from './kafka.client.js';
 
+/** kafkajs has it as an enum, which only loading it would give. */
+const TOPIC_RESOURCE = 2;
+const RETENTION = 'retention.ms';
+const CLEANUP = 'cleanup.policy';
 const EMPTY_STATES = new Set(['Empty', 'Dead']);
 
 export class KafkajsAdmin implements AdminClient {
@@ -45,6 +49,23 @@ export class KafkajsAdmin implements AdminClient {
   async groupIsEmpty(group: string): Promise<boolean> {
     const { groups } = await this.admin.describeGroups([group]);
     return groups.every(({ state }) => EMPTY_STATES.has(state));
+  }
+
+  async retention(topics: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const configNames = [RETENTION, CLEANUP];
+    const { resources } = await this.admin.describeConfigs({
+      includeSynonyms: false,
+      resources: topics.map((name) => ({ type: TOPIC_RESOURCE, name, configNames })),
+    });
+    return new Map(
+      resources.map(({ resourceName, configEntries }) => {
+        const config = new Map(configEntries.map(({ configName, configValue }) => [configName, configValue]));
+        const ms = Number(config.get(RETENTION) ?? -1);
+        // A topic that is only compacted keeps the last record of each key for ever.
+        const deletes = (config.get(CLEANUP) ?? 'delete').includes('delete');
+        return [resourceName, deletes && ms >= 0 ? ms : Infinity];
+      }),
+    );
   }
 
   async deleteGroup(group: string): Promise<void> {

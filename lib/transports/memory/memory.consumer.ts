@@ -21,6 +21,7 @@ export class MemoryConsumer implements TransportConsumer {
   ) {
     this.#lanes = new HandlerLanes({
       process: (delivery, slot) => request.process(delivery, slot),
+      processBatch: (deliveries, slot) => request.processBatch(deliveries, slot),
       clock: environment.clock,
       logger: environment.logger,
     });
@@ -76,7 +77,7 @@ export class MemoryConsumer implements TransportConsumer {
     this.#unsettled.add(release);
     return {
       subscription,
-      content: toContent(event, this.environment.serializer),
+      content: toContent(event, this.environment),
       raw: toRaw(event, this.environment.transport),
       redelivered: event.deliveries > 1,
       lost: this.#lost.signal,

@@ -1,4 +1,4 @@
-import { fromCloudEvent, toCloudEvent } from '../../core/cloudevents.js';
+import { fromCloudEvent, toCloudEvent, type Reading } from '../../core/cloudevents.js';
 import type { Delivery, RawEvent } from '../../core/delivery.js';
 import type { Envelope } from '../../core/envelope.js';
 import { emptyHeaders } from '../../core/headers.js';
@@ -25,11 +25,11 @@ export function toRaw(stored: StoredEvent, transport: string): RawEvent {
   };
 }
 
-export function toContent(stored: StoredEvent, serializer: Serializer): Delivery['content'] {
+export function toContent(stored: StoredEvent, reading: Reading): Delivery['content'] {
   const { headers, contentType, body } = stored;
   try {
     return {
-      envelope: fromCloudEvent({ headers, contentType, body, prefixes: [PREFIX], ownHeaders: OWN_HEADERS }, serializer),
+      envelope: fromCloudEvent({ headers, contentType, body, prefixes: [PREFIX], ownHeaders: OWN_HEADERS }, reading),
     };
   } catch (undecodable) {
     return { undecodable };

@@ -31,6 +31,11 @@ export class RabbitmqConsumer implements TransportConsumer {
       logger: environment.logger,
       // A delivery whose channel was lost while it waited comes again, behind this one in its lane: run it then.
       process: async (delivery, slot) => (delivery.lost.aborted ? undefined : request.process(delivery, slot)),
+      processBatch: async (deliveries, slot) =>
+        request.processBatch(
+          deliveries.filter(({ lost }) => !lost.aborted),
+          slot,
+        ),
     });
     this.#readers = request.subscriptions.map((subscription) => this.#reader(subscription));
   }

@@ -1,9 +1,9 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
+import type { Reading } from '../../core/cloudevents.js';
 import { within, type Clock } from '../../core/clock.js';
 import type { DeadLetter } from '../../core/dead-letter.js';
 import { fromDeadLetterHeaders, toDeadLetterHeaders } from '../../core/dead-letter.js';
 import { EventsError, isEventsError } from '../../core/errors.js';
-import type { Serializer } from '../../core/serializer.js';
 import type { DeadLetterQuery, TransportEnvironment } from '../../core/transport.js';
 import { whenReturned, withChannel } from './rabbitmq.channel.js';
 import type { HealingConnection } from './rabbitmq.connection.js';
@@ -33,7 +33,7 @@ export interface DeadLettersOptions {
 
 interface ReadContext {
   readonly transport: string;
-  readonly serializer: Serializer;
+  readonly reading: Reading;
 }
 
 /** The dead letters of this transport: `<queue>.dlq` holds ours and those the broker makes. */
@@ -122,7 +122,7 @@ export class DeadLetters {
     const { transport, environment } = this.options;
     const headers = withoutBrokerHeaders(toHeaders(message));
     const ours = fromDeadLetterHeaders(headers, { body: message.content, ...toKey(headers) });
-    return ours ?? brokersOwn(message, query, { transport, serializer: environment.serializer });
+    return ours ?? brokersOwn(message, query, { transport, reading: environment });
   }
 
   async #onChannel<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
@@ -163,18 +163,14 @@ async function take(
 }
 
 /** One that the broker made: its TTL passed, its queue was too long, or it was given back too often. */
-function brokersOwn(
-  message: ConsumeMessage,
-  query: DeadLetterQuery,
-  { transport, serializer }: ReadContext,
-): DeadLetter {
+function brokersOwn(message: ConsumeMessage, query: DeadLetterQuery, { transport, reading }: ReadContext): DeadLetter {
   const headers = toHeaders(message);
   const { reason = 'unknown', exchange, 'routing-keys': keys, time } = latestDeath(message);
   const at = new Date((time?.value ?? 0) * 1_000).toISOString();
   return {
     group: query.group,
     handler: query.handler,
-    ...identityOf(message, serializer),
+    ...identityOf(message, reading),
     error: { code: reason, message: `RabbitMQ itself moved the event here: ${reason}` },
     attempts: Number(message.properties.headers?.['x-delivery-count'] ?? 0),
     firstFailureAt: at,
@@ -188,9 +184,9 @@ function brokersOwn(
   };
 }
 
-function identityOf(message: ConsumeMessage, serializer: Serializer): { event?: string; id?: string } {
+function identityOf(message: ConsumeMessage, reading: Reading): { event?: string; id?: string } {
   try {
-    const { name, id } = toEnvelope(message, serializer);
+    const { name, id } = toEnvelope(message, reading);
     return { event: name, id };
   } catch {
     return {};

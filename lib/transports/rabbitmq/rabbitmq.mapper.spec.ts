@@ -20,7 +20,9 @@ const attributes = (prefix: string, rest = {}): Record<string, unknown> => ({
 
 describe('the mapper of RabbitMQ', () => {
   it.each(['cloudEvents_', 'cloudEvents:', 'ce-'])('reads attributes with the prefix %s', (prefix) => {
-    const read = toEnvelope(message(attributes(prefix, { [`${prefix}partitionkey`]: 'k', own: 'h' })), jsonSerializer);
+    const read = toEnvelope(message(attributes(prefix, { [`${prefix}partitionkey`]: 'k', own: 'h' })), {
+      serializer: jsonSerializer,
+    });
     expect(read).toMatchObject({ id: 'e-1', name: 'orders.order.placed', source: 'shop', key: 'k' });
     expect({ ...read.headers }).toEqual({ own: 'h' });
   });
@@ -29,12 +31,16 @@ describe('the mapper of RabbitMQ', () => {
     ['integer milliseconds', 1_700_000_000_123, '2023-11-14T22:13:20.123Z'],
     ['an AMQP timestamp', { '!': 'timestamp', value: 1_700_000_000 }, '2023-11-14T22:13:20.000Z'],
   ])('reads a time given as %s', (_what, time, expected) => {
-    expect(toEnvelope(message(attributes('ce-', { 'ce-time': time })), jsonSerializer).time).toBe(expected);
+    expect(toEnvelope(message(attributes('ce-', { 'ce-time': time })), { serializer: jsonSerializer }).time).toBe(
+      expected,
+    );
   });
 
   it('keeps what the broker adds out of the headers of the user', () => {
     const death = [{ count: 1, reason: 'expired', queue: 'q' }];
-    const read = toEnvelope(message(attributes('ce-', { 'x-death': death, 'x-delivery-count': 2 })), jsonSerializer);
+    const read = toEnvelope(message(attributes('ce-', { 'x-death': death, 'x-delivery-count': 2 })), {
+      serializer: jsonSerializer,
+    });
     expect({ ...read.headers }).toEqual({});
   });
 
@@ -51,7 +57,9 @@ describe('the mapper of RabbitMQ', () => {
       headers: { text: 'ü', bytes: Buffer.from([0, 255]), list: ['a', Buffer.from([1])], empty: [] },
     });
     const { body, properties } = toMessage(sent, jsonSerializer);
-    expect(toEnvelope({ content: body, properties } as unknown as Message, jsonSerializer)).toEqual(sent);
+    expect(toEnvelope({ content: body, properties } as unknown as Message, { serializer: jsonSerializer })).toEqual(
+      sent,
+    );
   });
 
   it('leaves out properties that AMQP cannot carry, and keeps the attribute', () => {

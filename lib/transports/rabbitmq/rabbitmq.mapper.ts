@@ -6,6 +6,7 @@ import {
   fromCloudEvent,
   isStructured,
   toCloudEvent,
+  type Reading,
 } from '../../core/cloudevents.js';
 import type { Delivery, Place, RawEvent } from '../../core/delivery.js';
 import type { Envelope } from '../../core/envelope.js';
@@ -112,16 +113,16 @@ export function toHeaders({ properties }: Pick<Message, 'properties'>): Headers 
 }
 
 /** Throws EVENTS_UNDECODABLE for a message without CloudEvents attributes, or with a body that cannot be read. */
-export function toEnvelope(message: Pick<Message, 'properties' | 'content'>, serializer: Serializer): Envelope {
+export function toEnvelope(message: Pick<Message, 'properties' | 'content'>, reading: Reading): Envelope {
   const table: Readonly<Record<string, unknown>> = message.properties.headers ?? {};
   const type: unknown = message.properties.contentType;
   const contentType = typeof type === 'string' ? type : undefined;
   const body = message.content;
   if (isStructured(contentType)) {
-    return fromCloudEvent({ headers: usersHeaders(table), contentType, body, prefixes: PREFIXES }, serializer);
+    return fromCloudEvent({ headers: usersHeaders(table), contentType, body, prefixes: PREFIXES }, reading);
   }
   const attribute = (name: string): string | undefined => attributeOf(table, name);
-  return fromAttributes({ attribute, headers: usersHeaders(table), contentType, body }, serializer);
+  return fromAttributes({ attribute, headers: usersHeaders(table), contentType, body }, reading);
 }
 
 /** In the spelling of the preferred prefix that has it. */
@@ -165,18 +166,18 @@ export function toKey(headers: Headers): { key?: Uint8Array } {
 export interface DeliveryContext {
   readonly subscription: Subscription;
   readonly transport: string;
-  readonly serializer: Serializer;
+  readonly reading: Reading;
   readonly lost: AbortSignal;
   readonly acknowledge: () => void;
   readonly release: () => void;
 }
 
 export function toDelivery(message: ConsumeMessage, context: DeliveryContext): Delivery {
-  const { subscription, transport, serializer, lost, acknowledge, release } = context;
+  const { subscription, transport, reading, lost, acknowledge, release } = context;
   let raw: RawEvent | undefined;
   return {
     subscription,
-    content: toContent(message, serializer),
+    content: toContent(message, reading),
     // Only dead letters need it: most deliveries never pay for it.
     get raw() {
       raw ??= toRaw(message, transport);
@@ -194,9 +195,9 @@ function toRaw(message: ConsumeMessage, transport: string): RawEvent {
   return { place: toPlace(message, transport), body: message.content, headers, ...toKey(headers) };
 }
 
-function toContent(message: ConsumeMessage, serializer: Serializer): Delivery['content'] {
+function toContent(message: ConsumeMessage, reading: Reading): Delivery['content'] {
   try {
-    return { envelope: toEnvelope(message, serializer) };
+    return { envelope: toEnvelope(message, reading) };
   } catch (undecodable) {
     return { undecodable };
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { handlerSettings, transportSettings, type RabbitmqOptions } from './rabbitmq.options.js';
+import { defaultPrefetch, handlerSettings, transportSettings, type RabbitmqOptions } from './rabbitmq.options.js';
 
 describe('the options of rabbitmq()', () => {
   it('need a url only', () => {
@@ -63,5 +63,17 @@ describe('the options of rabbitmq()', () => {
     const base = transportSettings({ url: 'amqp://a', prefetch: 50 }).queue;
     expect(handlerSettings({ deliveryLimit: 3 }, base, 'Mails.send')).toEqual({ ...base, deliveryLimit: 3 });
     expect(() => handlerSettings({ exchange: 'x' }, base, 'Mails.send')).toThrow('handler "Mails.send"');
+  });
+});
+
+describe('the default prefetch', () => {
+  it.each([
+    [10, { concurrency: 3 }],
+    [50, { concurrency: 50 }],
+    [400, { concurrency: 4, batch: { size: 100, waitMs: 20 } }],
+    [10, { concurrency: 1, batch: { size: 5, waitMs: 20 } }],
+    [65_535, { concurrency: 10, batch: { size: 10_000, waitMs: 20 } }],
+  ])('is %i for %j', (prefetch, subscription) => {
+    expect(defaultPrefetch(subscription)).toBe(prefetch);
   });
 });

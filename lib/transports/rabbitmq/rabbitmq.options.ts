@@ -1,5 +1,6 @@
 import type { ConnectionOptions as TlsConnectionOptions } from 'node:tls';
 import { EventsError, withoutCredentials } from '../../core/errors.js';
+import type { Subscription } from '../../core/subscription.js';
 
 /** What Node's `tls.connect` is given for `amqps:` urls. */
 export type RabbitmqTlsOptions = Pick<
@@ -8,7 +9,7 @@ export type RabbitmqTlsOptions = Pick<
 >;
 
 export interface RabbitmqQueueOptions {
-  /** How many deliveries of a queue may be unacknowledged, 1 to 65,535. Default `max(10, concurrency)`. */
+  /** How many deliveries of a queue may be unacknowledged, 1 to 65,535. Default `max(10, concurrency)`, for batch handlers `max(10, concurrency × size)`. */
   readonly prefetch?: number | undefined;
   /** How long an event may wait in a queue before the broker makes it a dead letter. Default 7 days. Fixed once the queue exists. */
   readonly queueTtlMs?: number | undefined;
@@ -67,8 +68,10 @@ const QUEUE_DEFAULTS: QueueSettings = {
 
 /** A timer of Node's, a delivery limit and a TTL of RabbitMQ's all fit in 31 bits. */
 const INT_MAX = 2_147_483_647;
+/** AMQP counts it in 16 bits. */
+const MAX_PREFETCH = 65_535;
 const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
-  prefetch: [1, 65_535],
+  prefetch: [1, MAX_PREFETCH],
   queueTtlMs: [1, INT_MAX],
   deliveryLimit: [1, INT_MAX],
   heartbeatSeconds: [0, 65_535],
@@ -103,6 +106,11 @@ export function handlerSettings(block: unknown, base: QueueSettings, handler: st
   if (block === undefined) return base;
   assertNone(commonProblems('@OnEvent(…).rabbitmq', block, QUEUE_KEYS), handler);
   return queueSettings(block as RabbitmqHandlerOptions, base);
+}
+
+/** Enough for every place of the handler to be taken. */
+export function defaultPrefetch({ concurrency, batch }: Pick<Subscription, 'concurrency' | 'batch'>): number {
+  return Math.min(Math.max(10, concurrency * (batch?.size ?? 1)), MAX_PREFETCH);
 }
 
 function queueSettings(options: RabbitmqQueueOptions, base: QueueSettings): QueueSettings {

@@ -11,7 +11,7 @@ import { HealingChannel, whenReturned, withChannel } from './rabbitmq.channel.js
 import type { HealingConnection } from './rabbitmq.connection.js';
 import { brokerText } from './rabbitmq.errors.js';
 import { toDelivery, toPlace } from './rabbitmq.mapper.js';
-import type { RabbitmqSettings } from './rabbitmq.options.js';
+import { defaultPrefetch, type RabbitmqSettings } from './rabbitmq.options.js';
 import { declareQueue, queueTopology, retireQueue, type QueueTopology } from './rabbitmq.topology.js';
 
 const REPLY_TIMEOUT_MS = 5_000;
@@ -48,7 +48,7 @@ export class QueueReader {
   constructor(private readonly options: QueueReaderOptions) {
     const { subscription, settings, connection, environment } = options;
     this.#topology = queueTopology(subscription, settings);
-    this.#prefetch = this.#topology.settings.prefetch ?? Math.max(10, subscription.concurrency);
+    this.#prefetch = this.#topology.settings.prefetch ?? defaultPrefetch(subscription);
     for (const pattern of subscription.patterns) this.#patterns.add(pattern, true);
     this.#healing = new HealingChannel({
       connection,
@@ -146,7 +146,7 @@ export class QueueReader {
     const delivery = toDelivery(message, {
       subscription,
       transport: settings.name,
-      serializer: environment.serializer,
+      reading: environment,
       lost: lost.signal,
       acknowledge: () => acknowledger.acknowledge(tag),
       // n.b. from 3.10 on a quorum queue puts what is given back by `nack` behind everything else: at the end we do not

@@ -10,6 +10,7 @@ import type {
   TransportConsumer,
   TransportDefinition,
   TransportEnvironment,
+  TransportRetention,
 } from '../../core/transport.js';
 import { HealingConnection } from './rabbitmq.connection.js';
 import { RabbitmqConsumer } from './rabbitmq.consumer.js';
@@ -116,6 +117,14 @@ class RabbitmqTransport implements Transport {
 
   readDeadLetters(query: DeadLetterQuery): Promise<DeadLetter[]> {
     return this.#deadLetters.read(query);
+  }
+
+  /** n.b. of new queues: AMQP does not tell what an existing one was declared with */
+  async retention(subscriptions: readonly Subscription[]): Promise<TransportRetention | undefined> {
+    const kept = subscriptions.map((subscription) => queueTopology(subscription, this.settings));
+    const ttls = kept.map(({ queue, settings }) => ({ ms: settings.queueTtlMs, where: `the queue "${queue}"` }));
+    const [longest] = ttls.sort((a, b) => b.ms - a.ms);
+    return longest && { ...longest, setting: 'queueTtlMs' };
   }
 
   isConnected(): boolean {

@@ -48,6 +48,32 @@ export function killed({ open, harness }: ConformanceSuite): void {
     for (const call of hung) expect(call?.attempt.attempt).toBe(1);
   });
 
+  test('a batch that was running when its process was killed is delivered again, whole', async () => {
+    const [domain, group] = [uniqueWord('killed-batch'), uniqueWord('group')];
+    const patterns = [`${domain}.page.viewed`];
+    const publisher = await open();
+    const other = await inAnotherProcess({ consume: { group, patterns, batch: { size: 10, waitMs: 60_000 } } });
+    const handled = await publisher.publishMany(`${domain}.page.viewed`, 10);
+    await other.reaches(() => other.ids('handled').size === 10, 'a handled batch');
+    const running = await Promise.all(
+      Array.from({ length: 10 }, (_, n) => publisher.publish(`${domain}.page.viewed`, { hang: n === 5 })),
+    );
+    await other.reaches(() => other.ids('started').size === 20, 'a batch that runs');
+    expect(other.ids('handled').size).toBe(10);
+    const waiting = await publisher.publishMany(`${domain}.page.viewed`, 5);
+
+    await other.kill();
+    const survivor = await publisher.consume({ group, patterns, batch: { size: 10, waitMs: 50 } });
+
+    const unsettled = [...running, ...waiting].map(({ id }) => id);
+    await eventually(() => unsettled.every((id) => survivor.ids.has(id)), {
+      what: 'every unsettled event',
+      deadlineMs: 40_000,
+    });
+    const known = new Set([...handled.map(({ id }) => id), ...unsettled]);
+    expect([...survivor.ids].filter((id) => !known.has(id))).toEqual([]);
+  });
+
   test('what a process had published when it was killed is not lost', async () => {
     const [domain, group] = [uniqueWord('publisher-killed'), uniqueWord('group')];
     const handler = { group, patterns: [`${domain}.order.placed`] };
