@@ -22,6 +22,8 @@ export type Activity =
       readonly attempt: number;
       readonly afterMs: number;
       readonly dependency: boolean;
+      /** Whether the attempt was used up. */
+      readonly counts: boolean;
       readonly error: unknown;
     } & AboutHandler)
   | ({
@@ -34,7 +36,15 @@ export type Activity =
   | ({ readonly type: 'dropped'; readonly reason: string } & AboutHandler)
   | ({ readonly type: 'released' } & AboutHandler)
   | { readonly type: 'unhandled'; readonly event: string; readonly group: string; readonly place: Place }
-  | { readonly type: 'relay-failed'; readonly event?: string; readonly error: unknown }
+  /** Of events handled so long ago that they need not be remembered: rows deleted, whole days dropped. */
+  | { readonly type: 'cleaned'; readonly rows: number; readonly days: number; readonly tookMs: number }
+  | {
+      readonly type: 'relay-failed';
+      readonly transport?: string;
+      readonly event?: string;
+      readonly error: unknown;
+    }
+  | ({ readonly type: 'relay-parked'; readonly error: unknown } & Partial<About>)
   | { readonly type: 'transport-connected'; readonly transport: string }
   | { readonly type: 'transport-disconnected'; readonly transport: string; readonly error?: unknown }
   | { readonly type: 'consumer-started' | 'consumer-stopped'; readonly transport: string; readonly group: string };

@@ -56,7 +56,7 @@ function structured(members: unknown, rest: Partial<ReceivedCloudEvent> = {}): R
   return { headers: {}, contentType: 'application/cloudevents+json; charset=utf-8', body, prefixes: PREFIXES, ...rest };
 }
 
-const read = (received: ReceivedCloudEvent): Envelope => fromCloudEvent(received, jsonSerializer);
+const read = (received: ReceivedCloudEvent): Envelope => fromCloudEvent(received, { serializer: jsonSerializer });
 
 function problem(received: ReceivedCloudEvent): string {
   try {
@@ -144,7 +144,11 @@ describe('an event in binary mode', () => {
 
   it.each<[string, ReceivedCloudEvent, string]>([
     ['without attributes', withHeaders({ id: '1' }), 'CloudEvents attributes are missing: id, type, source'],
-    ['with an empty id', withHeaders(marked({ ...required, id: '' })), 'CloudEvents attributes are missing: id.'],
+    [
+      'with an empty id',
+      withHeaders(marked({ ...required, id: '' })),
+      'CloudEvents attributes are missing: id (event "a.b").',
+    ],
     ['of another version', withHeaders(marked({ ...required, specversion: '0.3' })), 'version is "0.3", not "1.0"'],
     ['with a wrong time', withHeaders(marked({ ...required, time: 'soon' })), 'its time is not an RFC 3339 time'],
     ['with broken JSON', withHeaders(marked(required), Buffer.from('{')), 'its data cannot be read: '],

@@ -1,6 +1,8 @@
+import { isUtf8 } from 'node:buffer';
 import type { Envelope } from './envelope.js';
 import { EventsError, messageOf } from './errors.js';
 import { emptyHeaders, isBytes, type HeaderValue, type Headers } from './headers.js';
+import { idInstead, type OnMissingId } from './missing-id.js';
 import { decodeUtf8, parseJson, type Serializer } from './serializer.js';
 
 /** CloudEvents 1.0 attribute (lower case) for each field of the envelope. @see https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md */
@@ -32,11 +34,24 @@ export interface BinaryCloudEvent {
   readonly body: Uint8Array;
 }
 
-export interface ReceivedCloudEvent {
-  /** All headers as they came. */
+/** How what was received is read. */
+export interface Reading {
+  readonly serializer: Serializer;
+  /** Default `dead-letter`: an event without an id cannot be decoded. */
+  readonly onMissingId?: OnMissingId | undefined;
+}
+
+interface Received {
   readonly headers: Headers;
   readonly contentType: string | undefined;
   readonly body: Uint8Array | null;
+  /** The broker's own key of the event, which counts when no attribute says another. */
+  readonly key?: Uint8Array | undefined;
+}
+
+export interface ReceivedCloudEvent extends Received {
+  /** All headers as they came. */
+  readonly headers: Headers;
   /** The prefixes that mark attributes here, in order of preference. */
   readonly prefixes: readonly string[];
   /** Headers of the transport's own that are no headers of the user's. */
@@ -54,9 +69,9 @@ export function toCloudEvent(envelope: Envelope, serializer: Serializer): Binary
 }
 
 /** Reads binary and structured mode. Throws EVENTS_UNDECODABLE, which names what is missing or wrong. */
-export function fromCloudEvent(received: ReceivedCloudEvent, serializer: Serializer): Envelope {
+export function fromCloudEvent(received: ReceivedCloudEvent, reading: Reading): Envelope {
   try {
-    return isStructured(received.contentType) ? fromStructured(received) : fromBinary(received, serializer);
+    return isStructured(received.contentType) ? fromStructured(received, reading) : fromBinary(received, reading);
   } catch (cause) {
     if (cause instanceof EventsError) throw cause;
     throw undecodable(`its data cannot be read: ${messageOf(cause)}`, cause);
@@ -65,17 +80,13 @@ export function fromCloudEvent(received: ReceivedCloudEvent, serializer: Seriali
 
 /** For transports that find each attribute by its name, without taking all headers apart. Throws as {@link fromCloudEvent}. */
 export function fromAttributes(
-  received: {
-    readonly attribute: (name: string) => string | undefined;
-    readonly headers: Headers;
-    readonly contentType: string | undefined;
-    readonly body: Uint8Array | null;
-  },
-  serializer: Serializer,
+  received: Received & { readonly attribute: (name: string) => string | undefined },
+  reading: Reading,
 ): Envelope {
-  const fields = readAttributes(received.attribute);
+  const fields = readAttributes(received.attribute, received, reading);
   try {
-    const data = received.body === null ? null : serializer.deserialize(received.body, received.contentType);
+    const { body, contentType } = received;
+    const data = body === null ? null : reading.serializer.deserialize(body, contentType);
     return Object.assign(fields, { data, headers: received.headers });
   } catch (cause) {
     throw undecodable(`its data cannot be read: ${messageOf(cause)}`, cause);
@@ -86,20 +97,20 @@ export function isStructured(contentType: string | undefined): boolean {
   return contentType !== undefined && STRUCTURED_TYPE.test(contentType);
 }
 
-function fromBinary(received: ReceivedCloudEvent, serializer: Serializer): Envelope {
+function fromBinary(received: ReceivedCloudEvent, reading: Reading): Envelope {
   const { attributes, headers } = separate(received);
-  const { contentType, body } = received;
-  return fromAttributes({ attribute: (name) => attributes.get(name), headers, contentType, body }, serializer);
+  return fromAttributes({ ...received, attribute: (name) => attributes.get(name), headers }, reading);
 }
 
-function fromStructured(received: ReceivedCloudEvent): Envelope {
+function fromStructured(received: ReceivedCloudEvent, reading: Reading): Envelope {
   const event = parseJson(decodeUtf8(received.body ?? new Uint8Array()));
   if (typeof event !== 'object' || event === null) throw undecodable('its structured body is not a JSON object');
   const members = new Map(Object.entries(event));
-  const fields = readAttributes((name) => {
+  const attribute = (name: string): string | undefined => {
     const value: unknown = members.get(name);
     return typeof value === 'number' ? String(value) : typeof value === 'string' ? value : undefined;
-  });
+  };
+  const fields = readAttributes(attribute, received, reading);
   const base64: unknown = members.get('data_base64');
   const data: unknown = typeof base64 === 'string' ? bytesOf(base64) : (members.get('data') ?? null);
   return { ...fields, data, headers: separate(received).headers };
@@ -119,7 +130,11 @@ function separate(received: ReceivedCloudEvent): { attributes: Map<string, strin
   return { attributes, headers };
 }
 
-function readAttributes(attribute: (name: string) => string | undefined): Omit<Envelope, 'data' | 'headers'> {
+function readAttributes(
+  attribute: (name: string) => string | undefined,
+  { key, body }: Received,
+  { onMissingId = 'dead-letter' }: Reading,
+): Omit<Envelope, 'data' | 'headers'> {
   const version = attribute('specversion');
   if (version !== undefined && version !== '1.0')
     throw undecodable(`its CloudEvents version is "${version}", not "1.0"`);
@@ -128,11 +143,14 @@ function readAttributes(attribute: (name: string) => string | undefined): Omit<E
     const value = attribute(ATTRIBUTES[field]);
     if (value !== undefined && value !== '') fields[field] = value;
   }
-  const { id, name, source } = fields;
-  if (id === undefined || name === undefined || source === undefined) {
+  if (fields.key === undefined && key !== undefined) fields.key = keyText(key);
+  const { name, source } = fields;
+  if (name === undefined || source === undefined) {
     const missing = (['id', 'name', 'source'] as const).filter((field) => fields[field] === undefined);
     throw undecodable(`CloudEvents attributes are missing: ${missing.map((field) => ATTRIBUTES[field]).join(', ')}`);
   }
+  const id = fields.id ?? idInstead(onMissingId, { source, name, key: fields.key, body });
+  if (id === undefined) throw withoutId(name);
   return Object.assign(fields, { id, name, source, time: timeOf(fields.time) });
 }
 
@@ -142,6 +160,11 @@ function timeOf(time: string | undefined): string {
   if (/^\d{1,15}$/.test(time)) return new Date(Number(time)).toISOString();
   if (Number.isNaN(Date.parse(time))) throw undecodable('its time is not an RFC 3339 time');
   return time;
+}
+
+/** Any bytes can be a broker's key. */
+function keyText(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString(isUtf8(key) ? 'utf8' : 'base64');
 }
 
 function bytesOf(base64: string): Uint8Array {
@@ -154,6 +177,14 @@ function textOf(value: HeaderValue): string {
   if (typeof value === 'string') return value;
   if (isBytes(value)) return decodeUtf8(value);
   return value.length > 0 ? textOf(value[0] as string | Uint8Array) : '';
+}
+
+function withoutId(event: string): EventsError {
+  return new EventsError('EVENTS_UNDECODABLE', 'the event cannot be decoded: CloudEvents attributes are missing: id', {
+    event,
+    remedy:
+      "It was parked as a dead letter with its bytes as they came; mend its publisher, or say how to handle such events: typeormIdempotency({ onMissingId: 'hash' | 'handle' }).",
+  });
 }
 
 function undecodable(problem: string, cause?: unknown): EventsError {

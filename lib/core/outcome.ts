@@ -13,8 +13,10 @@ export type RetryOutcome = Marked & {
   readonly kind: 'retry';
   readonly afterMs: number;
   readonly error: unknown;
-  /** A broken dependency: the attempt does not count, and the handler's breaker opens. */
+  /** A broken dependency: the handler's breaker opens. */
   readonly dependency: boolean;
+  /** Whether the attempt is used up. Not by a broken dependency, nor by a conflict with another transaction. */
+  readonly counts: boolean;
 };
 
 /** No more attempts: write it to the dead letters, then acknowledge. */
@@ -30,12 +32,13 @@ export type FinalOutcome = Exclude<Outcome, RetryOutcome>;
 
 export const outcome = {
   ack: (reason: AckOutcome['reason'] = 'handled'): AckOutcome => ({ [OUTCOME]: true, kind: 'ack', reason }),
-  retry: (error: unknown, options: { afterMs: number; dependency?: boolean }): RetryOutcome => ({
+  retry: (error: unknown, options: { afterMs: number; dependency?: boolean; counts?: boolean }): RetryOutcome => ({
     [OUTCOME]: true,
     kind: 'retry',
     error,
     afterMs: options.afterMs,
     dependency: options.dependency ?? false,
+    counts: options.counts ?? options.dependency !== true,
   }),
   deadLetter: (error: unknown): DeadLetterOutcome => ({ [OUTCOME]: true, kind: 'deadLetter', error }),
   drop: (reason: string): DropOutcome => ({ [OUTCOME]: true, kind: 'drop', reason }),

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { createHash } from 'node:crypto';
 import type { Attempt } from './delivery.js';
+import { uuidFrom } from './uuid.js';
 
 /** The attempt whose handler is running, and how many events it has published. */
 interface Handling {
@@ -31,13 +31,4 @@ export class HandlingScope {
     const seed = [envelope.source, envelope.id, subscription.group, subscription.handler, handling.published++];
     return uuidFrom(JSON.stringify(seed));
   }
-}
-
-/** A UUID version 8 (RFC 9562: the content is ours) out of a hash. */
-function uuidFrom(seed: string): string {
-  const bytes = createHash('sha256').update(seed).digest().subarray(0, 16);
-  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x80;
-  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
-  const hex = bytes.toString('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }

@@ -5,6 +5,7 @@ import type { Delivery, Place } from './delivery.js';
 import type { Envelope } from './envelope.js';
 import type { Slot } from './lanes.js';
 import type { EventsLogger } from './logger.js';
+import type { OnMissingId } from './missing-id.js';
 import type { Serializer } from './serializer.js';
 import type { Subscription } from './subscription.js';
 import type { WindowLimits } from './window.js';
@@ -24,6 +25,8 @@ export interface TransportEnvironment {
   readonly clock: Clock;
   readonly logger: EventsLogger;
   readonly serializer: Serializer;
+  /** What becomes of an event without an id. Default `dead-letter`; hand it to `fromCloudEvent`. */
+  readonly onMissingId?: OnMissingId | undefined;
   readonly report: Report;
   /** How long a publish may wait for its confirmation. */
   readonly publishTimeoutMs: number;
@@ -74,11 +77,26 @@ export interface Transport {
   /** Reads dead letters of one handler without removing them, oldest first. */
   readDeadLetters(query: DeadLetterQuery): Promise<DeadLetter[]>;
 
+  /**
+   * Optional: how long the broker keeps the events of these subscriptions at most, so that they may be read again.
+   * `undefined` when it does not say; rejects when it refuses to.
+   */
+  retention?(subscriptions: readonly Subscription[]): Promise<TransportRetention | undefined>;
+
   /** Whether the connection works right now. */
   isConnected(): boolean;
 
   /** Waits for publishes under way, then leaves. Consumers have been closed before. */
   close(): Promise<void>;
+}
+
+export interface TransportRetention {
+  /** In milliseconds; `Infinity`: without end. */
+  readonly ms: number;
+  /** What keeps them, in the broker's words and with its name: `the topic "orders.order"`. */
+  readonly where: string;
+  /** What sets it, in the broker's words: `retention.ms`. */
+  readonly setting: string;
 }
 
 export interface DeadLetterQuery {
@@ -96,6 +114,12 @@ export interface ConsumeRequest {
    * one delivery of a (handler, key) at a time, in order, at most `subscription.concurrency` at once per handler.
    */
   process(delivery: Delivery, slot: Slot): Promise<void>;
+  /**
+   * The same for a handler that takes batches: runs decoded deliveries together and settles or releases what it can.
+   * Returns those that have to go through {@link process}, in order, before anything else of their keys. Call it, too,
+   * from lanes: no key in two batches at a time.
+   */
+  processBatch(deliveries: readonly Delivery[], slot: Slot): Promise<readonly Delivery[]>;
   /** Tells that a consumed event matches no handler of the group; settle it. */
   unhandled(event: string, place: Place): void;
 }

@@ -1,14 +1,19 @@
 import { Inject, Optional, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import { from, lastValueFrom, type Observable } from 'rxjs';
-import { attemptOf, isEventsContext } from '../core/events-context.js';
+import { isBatch, type AnyAttempt, type BatchAttempt } from '../core/batch.js';
+import { BatchError, type BatchFailure } from '../core/batch-error.js';
 import type { Attempt } from '../core/delivery.js';
-import { outcome } from '../core/outcome.js';
-import { consumerName } from '../core/subscription.js';
-import { IDEMPOTENCY_STORE, type IdempotencyStore } from './idempotency-store.js';
+import { attemptOf, isEventsContext } from '../core/events-context.js';
+import { isOutcome, outcome, type Outcome } from '../core/outcome.js';
+import { keyOf } from './idempotency-key.js';
+import { IDEMPOTENCY_STORE, type IdempotencyKey, type IdempotencyStore } from './idempotency-store.js';
 
 const APPLIED = 'idempotency';
 
-/** One effect per event and consumer: the event's id and what the handler writes become durable together, or neither does. */
+/**
+ * One effect per event and consumer: the event's id and what the handler writes become durable together, or neither does.
+ * The ids of a batch are remembered together, and the handler gets those that are new.
+ */
 export class IdempotencyInterceptor implements NestInterceptor {
   constructor(@Optional() @Inject(IDEMPOTENCY_STORE) private readonly store: IdempotencyStore | null) {}
 
@@ -18,17 +23,65 @@ export class IdempotencyInterceptor implements NestInterceptor {
     // By hand on top of forRoot's: the second application must not take the first for another delivery.
     if (!attempt.subscription.idempotent || attempt.notes.has(APPLIED)) return next.handle();
     attempt.notes.add(APPLIED);
-    return from(this.#once(this.store, attempt, next));
+    const handling: Handling = { store: this.store, method: context.getHandler(), effect: () => effectOf(next) };
+    return from(handle(attempt, handling));
   }
+}
 
-  async #once(store: IdempotencyStore, attempt: Attempt, next: CallHandler): Promise<unknown> {
-    const { subscription, envelope } = attempt;
-    const key = {
-      consumer: consumerName(subscription),
-      aliases: subscription.aliases.map((alias) => consumerName({ group: subscription.group, handler: alias })),
-      eventId: envelope.id,
-    };
-    const result = await store.once(key, () => lastValueFrom(next.handle(), { defaultValue: undefined }));
-    return result.duplicate ? outcome.ack('duplicate') : result.value;
+interface Handling {
+  readonly store: IdempotencyStore;
+  readonly method: object;
+  readonly effect: () => Promise<unknown>;
+}
+
+async function handle(attempt: AnyAttempt, handling: Handling): Promise<unknown> {
+  try {
+    return isBatch(attempt) ? await onceAll(attempt, handling) : await once(attempt, handling);
+  } catch (error) {
+    if (error instanceof NoEffect) return error.decided;
+    throw error;
+  }
+}
+
+async function once(attempt: Attempt, { store, method, effect }: Handling): Promise<unknown> {
+  const result = await store.once(keyOf(attempt, method), effect);
+  return result.duplicate ? outcome.ack('duplicate') : result.value;
+}
+
+async function onceAll(batch: BatchAttempt, { store, method, effect }: Handling): Promise<unknown> {
+  const { fresh, value } = await store.onceAll(keysOf(batch, method), (positions) => {
+    batch.handOver(positions);
+    return effect();
+  });
+  if (fresh.length > 0) return value;
+  batch.handOver([]);
+  return outcome.ack('duplicate');
+}
+
+/** An event that has no key is at fault by itself. */
+function keysOf({ envelopes, subscription }: BatchAttempt, method: object): IdempotencyKey[] {
+  const keys: IdempotencyKey[] = [];
+  const failures: BatchFailure[] = [];
+  for (const [index, envelope] of envelopes.entries()) {
+    try {
+      keys.push(keyOf({ subscription, envelope }, method));
+    } catch (error) {
+      failures.push({ index, error });
+    }
+  }
+  if (failures.length > 0) throw new BatchError(failures);
+  return keys;
+}
+
+async function effectOf(next: CallHandler): Promise<unknown> {
+  const value: unknown = await lastValueFrom(next.handle(), { defaultValue: undefined });
+  if (isOutcome(value) && (value.kind === 'retry' || value.kind === 'deadLetter')) throw new NoEffect(value);
+  return value;
+}
+
+/** Undoes what a handler has written that returns "again" or "dead letter", as if it had thrown. */
+class NoEffect extends Error {
+  constructor(readonly decided: Outcome) {
+    super(`the handler decided: ${decided.kind}`);
   }
 }

@@ -55,6 +55,24 @@ describe('memoryIdempotency', () => {
     expect(results.filter(({ duplicate }) => duplicate)).toHaveLength(9);
   });
 
+  test('several at once: only the new ones, and all of them or none', async () => {
+    const { store } = setUp();
+    await store.once(key('2'), async () => undefined);
+    const keys = ['1', '2', '3', '1'].map((id) => key(id));
+    await expect(store.onceAll(keys, () => Promise.reject(new Error('failed')))).rejects.toThrow('failed');
+    const effect = async (fresh: readonly number[]): Promise<string> => fresh.join();
+    expect(await store.onceAll(keys, effect)).toEqual({ fresh: [0, 2], value: '0,2' });
+    expect(await store.onceAll(keys, effect)).toEqual({ fresh: [], value: undefined });
+    expect(await store.once(key('3'), async () => 'again')).toEqual({ duplicate: true });
+  });
+
+  test('refuses options it cannot use', () => {
+    const invalid = expect.objectContaining({ code: 'EVENTS_OPTIONS_INVALID' });
+    expect(() => memoryIdempotency({ waitMs: 0 })).toThrow(invalid);
+    expect(() => memoryIdempotency({ maxSize: 1 } as MemoryIdempotencyOptions)).toThrow(invalid);
+    expect(() => memoryIdempotency({ onMissingId: 'guess' as 'hash' })).toThrow(invalid);
+  });
+
   test('the wait is bounded', async () => {
     const { store, clock } = setUp({ waitMs: 100 });
     void store.once(key('1'), () => new Promise(() => undefined));

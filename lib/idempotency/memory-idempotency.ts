@@ -1,13 +1,18 @@
 import { EventsError } from '../core/errors.js';
 import type { StoreEnvironment } from '../core/store.js';
-import type { IdempotencyDefinition, IdempotencyKey, IdempotencyStore, OnceResult } from './idempotency-store.js';
+import type {
+  IdempotencyDefinition,
+  IdempotencyKey,
+  IdempotencyStore,
+  OnceAllResult,
+  OnceResult,
+} from './idempotency-store.js';
+import { checkIdempotencyOptions, DEFAULT_WAIT_MS, type IdempotencyOptions } from './idempotency-options.js';
 import { RunningKeys } from './running-keys.js';
 
-export interface MemoryIdempotencyOptions {
+export interface MemoryIdempotencyOptions extends IdempotencyOptions {
   /** How many events are remembered; beyond that the oldest are forgotten. Default 100,000 (about 15 MB). */
   readonly maxEntries?: number;
-  /** How long a simultaneous second delivery waits for the first, in milliseconds. Default 5,000. */
-  readonly waitMs?: number;
   /** Allows it with NODE_ENV=production, where what was handled is forgotten at every restart. Default false. */
   readonly allowMemory?: boolean;
 }
@@ -17,7 +22,9 @@ export interface MemoryIdempotencyOptions {
  * effect is not in one transaction with the record: a crash in between leads to a second effect.
  */
 export function memoryIdempotency(options: MemoryIdempotencyOptions = {}): IdempotencyDefinition {
+  checkIdempotencyOptions('memoryIdempotency()', options, ['maxEntries', 'allowMemory']);
   return {
+    onMissingId: options.onMissingId,
     create(environment) {
       if (environment.production && options.allowMemory !== true) throw refused();
       return new MemoryIdempotency(options, environment);
@@ -33,7 +40,7 @@ class MemoryIdempotency implements IdempotencyStore {
 
   constructor(options: MemoryIdempotencyOptions, environment: StoreEnvironment) {
     this.#maxEntries = options.maxEntries ?? 100_000;
-    this.#running = new RunningKeys(environment.clock, options.waitMs ?? 5_000);
+    this.#running = new RunningKeys(environment.clock, options.waitMs ?? DEFAULT_WAIT_MS);
   }
 
   async prepare(): Promise<void> {
@@ -42,16 +49,34 @@ class MemoryIdempotency implements IdempotencyStore {
 
   async once<T>(key: IdempotencyKey, effect: () => Promise<T>): Promise<OnceResult<T>> {
     return this.#running.once(key, async () => {
-      const names = [key.consumer, ...key.aliases];
-      if (names.some((name) => this.#handled.has(entryOf(name, key.eventId)))) return { duplicate: true };
+      if (this.#isHandled(key)) return { duplicate: true };
       const value = await effect();
-      this.#remember(entryOf(key.consumer, key.eventId));
+      this.#remember(key);
       return { duplicate: false, value };
     });
   }
 
-  #remember(entry: string): void {
-    this.#handled.add(entry);
+  async onceAll<T>(
+    keys: readonly IdempotencyKey[],
+    effect: (fresh: readonly number[]) => Promise<T>,
+  ): Promise<OnceAllResult<T>> {
+    const keyAt = (position: number): IdempotencyKey => keys[position] as IdempotencyKey;
+    return this.#running.onceAll(keys, async (open) => {
+      const fresh = open.filter((position) => !this.#isHandled(keyAt(position)));
+      if (fresh.length === 0) return { fresh, value: undefined };
+      const value = await effect(fresh);
+      for (const position of fresh) this.#remember(keyAt(position));
+      return { fresh, value };
+    });
+  }
+
+  #isHandled({ consumer, aliases, eventId }: IdempotencyKey): boolean {
+    return [consumer, ...aliases].some((name) => this.#handled.has(entryOf(name, eventId)));
+  }
+
+  #remember({ consumer, aliases, eventId }: IdempotencyKey): void {
+    // Former names too: an instance that still has one sees the event as handled.
+    for (const name of [consumer, ...aliases]) this.#handled.add(entryOf(name, eventId));
     for (const oldest of this.#handled) {
       if (this.#handled.size <= this.#maxEntries) return;
       this.#handled.delete(oldest);

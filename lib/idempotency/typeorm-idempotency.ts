@@ -1,52 +1,95 @@
 import type { EntityManager } from 'typeorm';
-import { sleep } from '../core/clock.js';
-import { codeOf, EventsError } from '../core/errors.js';
+import { codeOf } from '../core/errors.js';
 import type { StoreEnvironment } from '../core/store.js';
-import { isStorableText } from '../typeorm/postgres-text.js';
+import { ISOLATION_LEVELS, type TransactionIsolation } from '../typeorm/isolation-level.js';
 import { StoreDatabase, type TypeormStoreOptions } from '../typeorm/store-database.js';
-import type { IdempotencyDefinition, IdempotencyKey, IdempotencyStore, OnceResult } from './idempotency-store.js';
-import { duplicateBusy, RunningKeys } from './running-keys.js';
+import {
+  checkIdempotencyOptions,
+  checkOneOf,
+  DEFAULT_WAIT_MS,
+  type IdempotencyOptions,
+} from './idempotency-options.js';
+import type {
+  IdempotencyDefinition,
+  IdempotencyKey,
+  IdempotencyStore,
+  OnceAllResult,
+  OnceResult,
+} from './idempotency-store.js';
+import { DAY_MS, resolveRetention, type RetentionOptions } from './retention-options.js';
+import { HandledElsewhere, Patience } from './patience.js';
+import { RunningKeys } from './running-keys.js';
+import { assertStorable } from './storable-key.js';
+import { TypeormCleanup } from './typeorm-cleanup.js';
+import { TypeormDays } from './typeorm-days.js';
 
-export interface TypeormIdempotencyOptions extends TypeormStoreOptions {
-  /** How long a simultaneous second delivery of an event waits for the first, in milliseconds. Default 5,000. */
-  readonly waitMs?: number;
+export interface TypeormIdempotencyOptions extends TypeormStoreOptions, IdempotencyOptions {
+  /** Of the transactions that handlers run in. Default: the database's, which is `READ COMMITTED` unless changed there. */
+  readonly isolationLevel?: TransactionIsolation;
+  /** How long a handled event is remembered; a second delivery after that has a second effect. Default 7 days; `false`: for ever. */
+  readonly retention?: RetentionOptions | false;
 }
 
+const OWN_OPTIONS = ['dataSource', 'schema', 'migrate', 'isolationLevel', 'retention'] as const;
 const LOCK_NOT_AVAILABLE = '55P03';
 /**
- * The database waits 100 ms for another process (remember_event in the schema); then this one pauses and asks again, so
- * that waiters give their connection back meanwhile.
+ * Above READ COMMITTED, a row that another transaction has committed meanwhile is not skipped by ON CONFLICT but ends
+ * the statement: in the snapshot of a new transaction it is a duplicate like any other.
  */
-const MIN_PAUSE_MS = 100;
-const MAX_PAUSE_MS = 400;
-/** A row of the primary key's index holds 2,704 bytes. */
-const MAX_ID_BYTES = 2_000;
-const MAX_KEY_BYTES = 2_600;
-
+const SERIALIZATION_FAILURE = '40001';
 /**
  * Keeps the ids of handled events in `processed_events`, in one transaction with the handler's effect in the
  * application's own PostgreSQL. Everything the handler does with that DataSource takes part.
  */
 export function typeormIdempotency(options: TypeormIdempotencyOptions = {}): IdempotencyDefinition {
-  return { create: (environment) => new TypeormIdempotency(options, environment) };
+  checkIdempotencyOptions('typeormIdempotency()', options, OWN_OPTIONS);
+  checkOneOf('typeormIdempotency(): isolationLevel', options.isolationLevel, ISOLATION_LEVELS);
+  resolveRetention(options.retention);
+  return {
+    onMissingId: options.onMissingId,
+    create: (environment) => new TypeormIdempotency(options, environment),
+  };
 }
 
 class TypeormIdempotency implements IdempotencyStore {
+  readonly retentionMs: number | undefined;
   readonly #database: StoreDatabase;
   readonly #running: RunningKeys;
-  readonly #waitMs: number;
+  readonly #patience: Patience;
+  readonly #days: TypeormDays;
+  readonly #cleanup: TypeormCleanup | undefined;
 
   constructor(
-    options: TypeormIdempotencyOptions,
+    private readonly options: TypeormIdempotencyOptions,
     private readonly environment: StoreEnvironment,
   ) {
-    this.#database = new StoreDatabase(options, environment);
-    this.#waitMs = options.waitMs ?? 5_000;
-    this.#running = new RunningKeys(environment.clock, this.#waitMs);
+    this.#database = new StoreDatabase(options, environment, 'idempotency');
+    const waitMs = options.waitMs ?? DEFAULT_WAIT_MS;
+    this.#running = new RunningKeys(environment.clock, waitMs);
+    this.#patience = new Patience(environment.clock, waitMs);
+    const retention = resolveRetention(options.retention);
+    const database = this.#database;
+    const days = { byDay: retention?.byDay === true, isolationLevel: options.isolationLevel };
+    this.#days = new TypeormDays(database, days, environment.logger);
+    this.#cleanup = retention && new TypeormCleanup({ database, days: this.#days, retention, environment });
+    this.retentionMs = retention && retention.days * DAY_MS;
   }
 
   async prepare(): Promise<void> {
     await this.#database.open();
+    await this.#days.prepare();
+  }
+
+  get database(): unknown {
+    return this.#database.dataSource;
+  }
+
+  start(): void {
+    this.#cleanup?.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#cleanup?.stop();
   }
 
   close(): void {
@@ -55,74 +98,86 @@ class TypeormIdempotency implements IdempotencyStore {
 
   async once<T>(key: IdempotencyKey, effect: () => Promise<T>): Promise<OnceResult<T>> {
     assertStorable(key);
-    return this.#running.once(key, () => this.#patiently(key, () => this.#attempt(key, effect)));
+    return this.#running.once(key, () =>
+      this.#inTransaction<OnceResult<T>>([key], async (manager) => {
+        const isNew = await this.#isNew(manager, key);
+        return async () => (isNew ? { duplicate: false, value: await effect() } : { duplicate: true });
+      }),
+    );
   }
 
-  /** Tries again while another process handles the event, up to the limit. */
-  async #patiently<T>(key: IdempotencyKey, attempt: () => Promise<OnceResult<T>>): Promise<OnceResult<T>> {
-    const { clock } = this.environment;
-    const deadline = clock.now() + this.#waitMs;
-    for (let pauseMs = MIN_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
-      try {
-        return await attempt();
-      } catch (error) {
-        if (!(error instanceof HandledElsewhere)) throw error;
-        const leftMs = deadline - clock.now();
-        if (leftMs <= 0) throw duplicateBusy(key, this.#waitMs, error.cause);
-        await sleep(clock, Math.min(pauseMs, leftMs));
-      }
-    }
+  async onceAll<T>(
+    keys: readonly IdempotencyKey[],
+    effect: (fresh: readonly number[]) => Promise<T>,
+  ): Promise<OnceAllResult<T>> {
+    for (const key of keys) assertStorable(key);
+    return this.#running.onceAll(keys, (open) => {
+      const asked = open.map((position) => keys[position] as IdempotencyKey);
+      return this.#inTransaction(asked, async (manager) => {
+        const news = await this.#newOf(manager, asked);
+        const fresh = open.filter((position) => news.has((keys[position] as IdempotencyKey).eventId));
+        return async () => ({ fresh, value: fresh.length === 0 ? undefined : await effect(fresh) });
+      });
+    });
   }
 
-  #attempt<T>(key: IdempotencyKey, effect: () => Promise<T>): Promise<OnceResult<T>> {
+  /** In a transaction, once it is known whether another process handles an event. */
+  #inTransaction<T>(keys: readonly IdempotencyKey[], steps: Steps<T>): Promise<T> {
     const { context } = this.#database;
-    const run = (): Promise<OnceResult<T>> =>
-      context.run(
-        async (manager) => {
-          if (!(await this.#isFirst(manager, key))) return { duplicate: true };
-          return { duplicate: false, value: await effect() };
-        },
-        { owner: 'delivery' },
-      );
-    // One delivery is never part of another's transaction, whoever's context it was started from: they settle apart.
-    return context.current()?.owner === 'delivery' ? context.outside(run) : run();
+    const { isolationLevel } = this.options;
+    return this.#patience.with(keys, (answered) => {
+      const work = async (manager: EntityManager): Promise<T> => {
+        const handle = await steps(manager);
+        answered();
+        return handle();
+      };
+      const run = (): Promise<T> => context.run(work, { owner: 'delivery', isolationLevel });
+      // One delivery is never part of another's transaction, whoever's context it was started from: they settle apart.
+      return context.current()?.owner === 'delivery' ? context.outside(run) : run();
+    });
   }
 
-  async #isFirst(manager: EntityManager, key: IdempotencyKey): Promise<boolean> {
-    // Former names are written too, so that an instance that still has one sees the event as handled; sorted, so that
-    // two cannot wait for each other.
-    const names = [...new Set([key.consumer, ...key.aliases])].sort();
+  async #isNew(manager: EntityManager, key: IdempotencyKey): Promise<boolean> {
+    const names = namesOf(key);
+    const [row] = await this.#remember<{ written: number }>(
+      manager,
+      `remember_event${this.#days.suffix}($1, $2) AS written`,
+      [names, key.eventId],
+    );
+    return row?.written === names.length;
+  }
+
+  /** The ids of those that are new under all names. */
+  async #newOf(manager: EntityManager, keys: readonly IdempotencyKey[]): Promise<Set<string>> {
+    const ids = keys.map(({ eventId }) => eventId);
+    const rows = await this.#remember<{ id: string }>(manager, `remember_events${this.#days.suffix}($1, $2) AS id`, [
+      namesOf(keys[0] as IdempotencyKey),
+      ids,
+    ]);
+    return new Set(rows.map(({ id }) => id));
+  }
+
+  async #remember<Row>(manager: EntityManager, call: string, parameters: unknown[]): Promise<Row[]> {
     try {
-      const [row] = await manager.query<[{ written: number }]>(
-        `SELECT ${this.#database.schema}.remember_event($1, $2) AS written`,
-        [names, key.eventId],
-      );
-      return row.written === names.length;
+      return await manager.query<Row[]>(`SELECT ${this.#database.schema}.${call}`, parameters);
     } catch (error) {
-      throw codeOf(error) === LOCK_NOT_AVAILABLE ? new HandledElsewhere(error) : error;
+      const code = codeOf(error);
+      if (code === LOCK_NOT_AVAILABLE) throw new HandledElsewhere(error, { committed: false });
+      // In a transaction asked for by other code it is theirs to begin again.
+      const own = this.#database.context.current()?.parent === undefined;
+      if (code === SERIALIZATION_FAILURE && own) throw new HandledElsewhere(error, { committed: true });
+      throw error;
     }
   }
 }
 
-/** Another transaction has written the id and is still open. */
-class HandledElsewhere extends Error {
-  constructor(cause: unknown) {
-    super('the event is being handled by another process', { cause });
-  }
-}
+/** Asks which events are new; what to do then. */
+type Steps<T> = (manager: EntityManager) => Promise<() => Promise<T>>;
 
-/** An id the database cannot hold is a bad event, not an outage. */
-function assertStorable({ consumer, aliases, eventId }: IdempotencyKey): void {
-  const bytes = Buffer.byteLength(eventId);
-  const longestName = Math.max(...[consumer, ...aliases].map((name) => Buffer.byteLength(name)));
-  const problem = !isStorableText(eventId)
-    ? 'contains U+0000 or is not well-formed Unicode'
-    : bytes > MAX_ID_BYTES || bytes + longestName > MAX_KEY_BYTES
-      ? `is too long (${bytes} bytes)`
-      : undefined;
-  if (problem === undefined) return;
-  throw new EventsError('EVENTS_ENVELOPE_INVALID', `the event's id ${problem}, so that it cannot be remembered`, {
-    handler: consumer,
-    remedy: `Its publisher has to give an id of at most ${MAX_ID_BYTES} bytes; or handle it with { idempotent: false }.`,
-  });
+/**
+ * Former names are written too, so that an instance that still has one sees the event as handled; sorted, so that two
+ * cannot wait for each other.
+ */
+function namesOf({ consumer, aliases }: IdempotencyKey): string[] {
+  return aliases.length === 0 ? [consumer] : [...new Set([consumer, ...aliases])].sort();
 }

@@ -11,13 +11,20 @@ export const ACTIVITY_CHANNEL = 'nestjs-events:activity';
 export class ActivityStream {
   readonly #subject = new Subject<Activity>();
   readonly #channel = channel(ACTIVITY_CHANNEL);
+  readonly #counts: Partial<Record<Activity['type'], number>> = {};
   /** Subscribers run in their turn, off the path of the event; an error in one is theirs. */
   readonly activities: Observable<Activity> = this.#subject.asObservable();
 
   constructor(private readonly logger: EventsLogger) {}
 
+  /** How often each kind has happened since the start, whether or not anybody listened: `counts().duplicate`. */
+  counts(): Readonly<Partial<Record<Activity['type'], number>>> {
+    return { ...this.#counts };
+  }
+
   /** Never throws: what an onlooker does wrong must not change an outcome. */
   readonly report = (activity: Activity): void => {
+    this.#counts[activity.type] = (this.#counts[activity.type] ?? 0) + 1;
     try {
       this.#subject.next(activity);
       if (this.#channel.hasSubscribers) this.#channel.publish(activity);

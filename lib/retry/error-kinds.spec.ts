@@ -36,10 +36,23 @@ describe('the kind of an error', () => {
   });
 
   it.each([
+    ['a serialization failure', coded('40001')],
+    ['a deadlock', coded('40P01')],
+    ["an ORM's wrapper around a deadlock", Object.assign(new Error('query failed'), { driverError: coded('40P01') })],
+    [
+      'a transaction whose deadlock the handler has swallowed',
+      new EventsError('EVENTS_TRANSACTION_ABORTED', 'failed', { remedy: 'Mend it.', cause: coded('40P01') }),
+    ],
+  ])('%s is a conflict: it runs again and uses up no attempt', (_, error) => {
+    expect(kindOf(error)).toBe('conflict');
+  });
+
+  it.each([
     ['a denied guard', new ForbiddenException()],
     ['a failed validation', new BadRequestException()],
     ['an undecodable event', ours('EVENTS_UNDECODABLE')],
     ['an id the database cannot hold', ours('EVENTS_ENVELOPE_INVALID')],
+    ['an event without the key of its handler', ours('EVENTS_IDEMPOTENCY_KEY_INVALID')],
   ])('%s is permanent: another attempt cannot change it', (_, error) => {
     expect(kindOf(error)).toBe('permanent');
   });

@@ -3,10 +3,11 @@ import { codeOf, isEventsError } from '../core/errors.js';
 /**
  * What kind of failure an error is.
  * - `dependency`: something the handler needs is away. Waiting helps, the event is not to blame, no attempt is used up.
+ * - `conflict`: PostgreSQL ended the transaction in favour of another one. At once again, no attempt is used up.
  * - `permanent`: another attempt cannot change it (denied, invalid, undecodable). Dead letter at once.
  * - `transient`: everything else; retried by the policy.
  */
-export type ErrorKind = 'dependency' | 'permanent' | 'transient';
+export type ErrorKind = 'dependency' | 'conflict' | 'permanent' | 'transient';
 
 /** Node's network codes, PostgreSQL's connection classes (08, 53, 57P) and this library's own. */
 const DEPENDENCY_CODES = new Set([
@@ -32,18 +33,23 @@ const DEPENDENCY_CODES = new Set([
   'EVENTS_DUPLICATE_BUSY',
 ]);
 const DEPENDENCY_SQLSTATE = /^(08...|53...|57P0[1-3])$/;
+/** Serialization failure and deadlock: the same work on a new snapshot goes through. */
+const CONFLICT_SQLSTATE = new Set(['40001', '40P01']);
 /** pg's pool and client say these without a code. */
 const DEPENDENCY_MESSAGES =
   /^(timeout exceeded when trying to connect|connection terminated|client has encountered a connection error)/i;
 const PERMANENT_CODES = new Set([
   'EVENTS_UNDECODABLE',
   'EVENTS_ENVELOPE_INVALID',
+  'EVENTS_IDEMPOTENCY_KEY_INVALID',
   'EVENTS_NAME_INVALID',
   'EVENTS_HEADER_INVALID',
   'EVENTS_DATA_NOT_SERIALIZABLE',
   'EVENTS_PAYLOAD_TOO_LARGE',
   'EVENTS_TRANSACTION_REQUIRED',
   'EVENTS_OUTBOX_MISSING',
+  'EVENTS_DELAY_INVALID',
+  'EVENTS_DELAY_UNSUPPORTED',
 ]);
 /** What guards and validation pipes throw: 400, 401, 403, 422. Other HTTP errors say nothing about the event. */
 const PERMANENT_STATUS = new Set([400, 401, 403, 422]);
@@ -52,7 +58,9 @@ const MAX_CAUSES = 5;
 /** Looks at the error and at what caused it: clients wrap (`fetch` throws a TypeError with a network cause). */
 export function kindOf(error: unknown): ErrorKind {
   if (isPermanent(error)) return 'permanent';
-  return causesOf(error).some(isDependency) ? 'dependency' : 'transient';
+  const causes = causesOf(error);
+  if (causes.some(isDependency)) return 'dependency';
+  return causes.some((cause) => CONFLICT_SQLSTATE.has(codeOf(cause))) ? 'conflict' : 'transient';
 }
 
 function isDependency(error: unknown): boolean {

@@ -14,6 +14,11 @@ export const DEFAULT_RETRY: RetryOptions = {
 /** Between tries of a broken dependency: they do not count, so they go on until it is back. */
 const DEPENDENCY_BACKOFF: BackoffOptions = { type: 'exponential', initialMs: 100, maxMs: 5_000, jitter: true };
 
+/** Between tries that met another transaction: by then it has ended, mostly. */
+const CONFLICT_BACKOFF: BackoffOptions = { type: 'exponential', initialMs: 10, maxMs: 1_000, jitter: true };
+/** Conflicts in a row after which they count like any failure: two handlers that never get past each other are a mistake. */
+const MAX_CONFLICTS = 20;
+
 /** The one place that decides what follows a failure. */
 export class RetryPolicy implements FailurePolicy {
   /** @param optionsOf the retry options of a handler, completed with the module's. */
@@ -28,11 +33,19 @@ export class RetryPolicy implements FailurePolicy {
           afterMs: backoffMs(DEPENDENCY_BACKOFF, history.dependencyFailures + 1),
           dependency: true,
         });
-      case 'transient': {
-        const { attempts, backoff } = this.optionsOf(history.subscription);
-        if (history.attempt >= attempts) return outcome.deadLetter(error);
-        return outcome.retry(error, { afterMs: backoffMs(backoff, history.attempt) });
+      case 'conflict': {
+        const conflicts = history.conflicts + 1;
+        if (conflicts > MAX_CONFLICTS) return this.#again(error, history);
+        return outcome.retry(error, { afterMs: backoffMs(CONFLICT_BACKOFF, conflicts), counts: false });
       }
+      case 'transient':
+        return this.#again(error, history);
     }
+  }
+
+  #again(error: unknown, history: DeliveryHistory & { readonly subscription: Subscription }): Outcome {
+    const { attempts, backoff } = this.optionsOf(history.subscription);
+    if (history.attempt >= attempts) return outcome.deadLetter(error);
+    return outcome.retry(error, { afterMs: backoffMs(backoff, history.attempt) });
   }
 }

@@ -1,0 +1,24 @@
+import type { Migration } from './migration.js';
+
+export const rememberSeveralEvents: Migration = {
+  version: 2,
+  name: 'remember-several-events',
+  statements: (schema) => [
+    // Writes the ids of several events for one consumer under all its names, and returns those that were new under all of
+    // them. In one order everywhere, so that two batches with the same ids cannot wait for each other.
+    `CREATE OR REPLACE FUNCTION ${schema}.remember_events(consumers text[], ids text[]) RETURNS SETOF text
+LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
+BEGIN
+  RETURN QUERY
+  WITH written AS (
+    INSERT INTO ${schema}.processed_events (consumer, event_id)
+    SELECT name, id FROM unnest(ids) AS id CROSS JOIN unnest(consumers) AS name
+    ORDER BY id COLLATE "C", name COLLATE "C"
+    ON CONFLICT DO NOTHING
+    RETURNING event_id
+  )
+  SELECT written.event_id FROM written GROUP BY written.event_id HAVING count(*) = cardinality(consumers);
+END
+$$`,
+  ],
+};
