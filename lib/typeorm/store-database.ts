@@ -3,6 +3,7 @@ import { EventsError } from '../core/errors.js';
 import type { StoreEnvironment } from '../core/store.js';
 import { resolveDataSource, type DataSourceOption } from './data-source.js';
 import { DEFAULT_SCHEMA, quoteSchema } from './migrations.js';
+import type { StoreKind } from './privileges.js';
 import { ensureSchema } from './schema.js';
 import { TransactionContext } from './transaction-context.js';
 
@@ -27,6 +28,7 @@ export class StoreDatabase {
   constructor(
     private readonly options: TypeormStoreOptions,
     private readonly environment: StoreEnvironment,
+    private readonly use: StoreKind,
   ) {
     this.schemaName = options.schema ?? DEFAULT_SCHEMA;
     this.schema = quoteSchema(this.schemaName);
@@ -47,14 +49,24 @@ export class StoreDatabase {
   async open(): Promise<void> {
     if (this.#opened !== undefined) return;
     const dataSource = resolveDataSource(this.environment, this.options.dataSource);
-    const migrate = this.options.migrate ?? !this.environment.production;
-    await ensureSchema(dataSource, { schema: this.schemaName, migrate, logger: this.environment.logger });
+    await this.#ensureSchema(dataSource);
     this.#opened = { dataSource, context: TransactionContext.install(dataSource) };
   }
 
   close(): void {
     this.#opened?.context.uninstall();
     this.#opened = undefined;
+  }
+
+  async #ensureSchema(dataSource: DataSource): Promise<void> {
+    const { production, logger } = this.environment;
+    const migrate = this.options.migrate ?? !production;
+    const runner = dataSource.createQueryRunner();
+    try {
+      await ensureSchema(runner, { schema: this.schemaName, migrate, use: this.use, logger });
+    } finally {
+      await runner.release();
+    }
   }
 
   #open(): { readonly dataSource: DataSource; readonly context: TransactionContext } {
