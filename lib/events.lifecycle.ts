@@ -4,9 +4,11 @@ import type {
   OnApplicationShutdown,
   OnModuleInit,
 } from '@nestjs/common';
+import { systemClock, within } from './core/clock.js';
 import type { EventsLogger } from './core/logger.js';
 import type { TransportRegistry } from './core/transport-registry.js';
 import type { Consumers } from './consuming/consumers.js';
+import { warnOfShortRetention } from './consuming/short-retention.js';
 import type { HandlerExplorer } from './handlers/handler-explorer.js';
 import type { HandlerInvoker } from './handlers/handler-invoker.js';
 import type { HandlerRegistry } from './handlers/handler-registry.js';
@@ -31,6 +33,8 @@ export interface LifecycleParts {
 
 /** How long an application may take after bootstrap to call enableShutdownHooks before it is told. */
 const HOOKS_GRACE_MS = 1_000;
+/** How long the end waits for a question to a broker that nobody needs the answer of any more. */
+const RETENTION_GRACE_MS = 1_000;
 
 /**
  * The order of starting and stopping:
@@ -42,6 +46,8 @@ export class EventsLifecycle
   implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
 {
   #hooksCheck: NodeJS.Timeout | undefined;
+  /** Not waited for at start: it only warns. */
+  #retentionCheck: Promise<void> | undefined;
 
   constructor(private readonly parts: LifecycleParts) {}
 
@@ -51,25 +57,33 @@ export class EventsLifecycle
       explorer.explore();
       await idempotency?.prepare();
       await outbox?.prepare();
+      this.#warnOfOutboxElsewhere();
       await Promise.all(transports.all.map((transport) => transport.connect()));
       await consumers.declare(registry.all());
     });
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { invoker, consumers, registry, relay } = this.parts;
+    const { invoker, consumers, registry, relay, idempotency } = this.parts;
     await this.#orLeave(async () => {
       invoker.prepare();
       await consumers.start(registry.all());
     });
     relay?.start();
+    idempotency?.start?.();
+    this.#retentionCheck = this.#checkRetention();
     this.#hooksCheck = setTimeout(() => this.#warnWithoutShutdownHooks(), HOOKS_GRACE_MS).unref();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    const { relay, consumers, drainTimeoutMs, logger } = this.parts;
+    const { relay, consumers, idempotency, drainTimeoutMs, logger } = this.parts;
     clearTimeout(this.#hooksCheck);
-    const [unfinished] = await Promise.all([consumers.drain(drainTimeoutMs), relay?.stop()]);
+    const [unfinished] = await Promise.all([
+      consumers.drain(drainTimeoutMs),
+      relay?.stop(drainTimeoutMs),
+      within(systemClock, drainTimeoutMs, Promise.resolve(idempotency?.stop?.())),
+      within(systemClock, RETENTION_GRACE_MS, Promise.resolve(this.#retentionCheck)),
+    ]);
     if (unfinished > 0) {
       logger.warn(
         `${unfinished} consumer(s) still had handlers running after ${drainTimeoutMs} ms; their events will be delivered ` +
@@ -86,6 +100,16 @@ export class EventsLifecycle
     activity.complete();
   }
 
+  #warnOfOutboxElsewhere(): void {
+    const { idempotency, outbox, logger } = this.parts;
+    if (idempotency?.database === outbox?.database || idempotency?.database === undefined || outbox === undefined)
+      return;
+    logger.warn(
+      'idempotency and outbox have different databases: what a handler publishes is not in its transaction, but sent at ' +
+        'once. Give both the same dataSource, or wrap what belongs together in eventBus.transactional(() => …).',
+    );
+  }
+
   /** Nest runs no shutdown hooks for an application that failed to start: connections would keep the process alive. */
   async #orLeave(start: () => Promise<void>): Promise<void> {
     try {
@@ -95,6 +119,13 @@ export class EventsLifecycle
       await this.onApplicationShutdown().catch(() => undefined); // the first error is the one to tell
       throw error;
     }
+  }
+
+  async #checkRetention(): Promise<void> {
+    const { idempotency, transports, registry, logger } = this.parts;
+    if (idempotency?.retentionMs === undefined) return;
+    const subscriptions = registry.all();
+    await warnOfShortRetention({ rememberedMs: idempotency.retentionMs, subscriptions, transports, logger });
   }
 
   #warnWithoutShutdownHooks(): void {

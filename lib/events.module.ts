@@ -10,6 +10,7 @@ import { EventsFeatureModule, type EventsFeatureOptions } from './handlers/featu
 import { IDEMPOTENCY_STORE } from './idempotency/idempotency-store.js';
 import { IdempotencyInterceptor } from './idempotency/idempotency.interceptor.js';
 import { ActivityStream } from './observability/activity-stream.js';
+import { Outbox } from './outbox/outbox.js';
 import { EventBus } from './publishing/event-bus.js';
 
 const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModuleBuilder<EventsModuleOptions>({
@@ -44,6 +45,7 @@ const part = <T>(token: symbol | Type<T>, pick: (runtime: EventsRuntime) => T | 
     part(EventBus, ({ bus }) => bus),
     part(ActivityStream, ({ activity }) => activity),
     part(DeadLetters, ({ deadLetters }) => deadLetters),
+    part(Outbox, ({ outbox }) => outbox),
     part(EventsLifecycle, ({ lifecycle }) => lifecycle),
     part(IDEMPOTENCY_STORE, ({ idempotency }) => idempotency),
     part(FAILURE_POLICY, ({ policy }) => policy),
@@ -54,6 +56,7 @@ const part = <T>(token: symbol | Type<T>, pick: (runtime: EventsRuntime) => T | 
     EventBus,
     ActivityStream,
     DeadLetters,
+    Outbox,
     IDEMPOTENCY_STORE,
     FAILURE_POLICY,
     IdempotencyInterceptor,

@@ -20,8 +20,11 @@ import { HandlerRegistry } from './handlers/handler-registry.js';
 import type { IdempotencyStore } from './idempotency/idempotency-store.js';
 import { IdempotencyInterceptor } from './idempotency/idempotency.interceptor.js';
 import { ActivityStream } from './observability/activity-stream.js';
+import { Outbox } from './outbox/outbox.js';
+import type { OutboxStore } from './outbox/outbox-store.js';
 import { OutboxRelay } from './outbox/outbox-relay.js';
 import { EventBus } from './publishing/event-bus.js';
+import { kindOf } from './retry/error-kinds.js';
 import { RetryPolicy } from './retry/retry-policy.js';
 
 /** What of Nest the parts are built on. */
@@ -35,6 +38,7 @@ export interface EventsRuntime {
   readonly bus: EventBus;
   readonly activity: ActivityStream;
   readonly deadLetters: DeadLetters;
+  readonly outbox: Outbox;
   readonly idempotency: IdempotencyStore | null;
   readonly policy: FailurePolicy;
   readonly lifecycle: EventsLifecycle;
@@ -44,13 +48,7 @@ export interface EventsRuntime {
 export function createRuntime(options: ResolvedEventsOptions, nest: NestParts): EventsRuntime {
   const logger = new Logger('Events');
   const activity = new ActivityStream(logger);
-  const stores: StoreEnvironment = {
-    clock: systemClock,
-    logger,
-    report: activity.report,
-    production: process.env['NODE_ENV'] === 'production',
-    resolve: (token) => findProvider(nest.moduleRef, token),
-  };
+  const stores = storeEnvironment(nest.moduleRef, { logger, activity });
   const scope = new HandlingScope();
   const registry = new HandlerRegistry();
   const transports = createTransports(options, stores);
@@ -63,7 +61,7 @@ export function createRuntime(options: ResolvedEventsOptions, nest: NestParts): 
     ...{ service, serializer, maxPayloadBytes, transports, scope, outbox },
     report: activity.report,
   });
-  const relay = outbox && new OutboxRelay({ ...stores, store: outbox, publish: (entry) => bus.publishEnrolled(entry) });
+  const relay = createRelay(options, { bus, transports, stores, outbox });
 
   const explorer = new HandlerExplorer(
     { registry, logger, discovery: nest.discovery, scanner: new MetadataScanner() },
@@ -84,15 +82,57 @@ export function createRuntime(options: ResolvedEventsOptions, nest: NestParts): 
     idempotency: idempotency ?? undefined,
     drainTimeoutMs: options.drainTimeoutMs,
   });
-  return { bus, activity, deadLetters: new DeadLetters(transports), idempotency, policy, lifecycle };
+  const forOperators = { deadLetters: new DeadLetters(transports), outbox: new Outbox(outbox) };
+  return { bus, activity, ...forOperators, idempotency, policy, lifecycle };
 }
 
-function createTransports(options: ResolvedEventsOptions, stores: StoreEnvironment): TransportRegistry {
+/** What a relay is made of, in an application with handlers as in one that only relays. */
+export interface RelayParts {
+  readonly bus: EventBus;
+  readonly transports: TransportRegistry;
+  readonly stores: StoreEnvironment;
+  readonly outbox: OutboxStore | undefined;
+}
+
+export function createRelay(options: RelayingOptions, parts: RelayParts): OutboxRelay | undefined {
+  const { bus, transports, stores, outbox } = parts;
+  const settings = options.outbox?.relay;
+  if (outbox === undefined || settings === false) return undefined;
+  return new OutboxRelay(
+    {
+      ...stores,
+      store: outbox,
+      transports: transports.all.map(({ name }) => name),
+      publish: (entry) => bus.publishEnrolled(entry),
+      isAway: (error) => kindOf(error) === 'dependency',
+      publishTimeoutMs: options.publishTimeoutMs,
+    },
+    settings,
+  );
+}
+
+export function storeEnvironment(
+  moduleRef: ModuleRef,
+  { logger, activity }: { readonly logger: Logger; readonly activity: ActivityStream },
+): StoreEnvironment {
+  return {
+    clock: systemClock,
+    logger,
+    report: activity.report,
+    production: process.env['NODE_ENV'] === 'production',
+    resolve: (token) => findProvider(moduleRef, token),
+  };
+}
+
+type RelayingOptions = Pick<ResolvedEventsOptions, 'outbox' | 'publishTimeoutMs'>;
+
+export function createTransports(options: ResolvedEventsOptions, stores: StoreEnvironment): TransportRegistry {
   const { service, serializer, publishTimeoutMs, maxPayloadBytes, window } = options;
   const { clock, logger, report, production } = stores;
   const environment: TransportEnvironment = {
     ...{ service, serializer, publishTimeoutMs, maxPayloadBytes, window },
     ...{ clock, logger, report, production },
+    onMissingId: options.idempotency?.onMissingId,
   };
   return new TransportRegistry(
     options.transports.map((definition) => definition.create(environment)),

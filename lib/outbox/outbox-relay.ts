@@ -1,106 +1,80 @@
-import type { Report } from '../core/activity.js';
-import { sleep, type Clock } from '../core/clock.js';
+import { sleep, within } from '../core/clock.js';
 import { messageOf } from '../core/errors.js';
-import { printable, type EventsLogger } from '../core/logger.js';
-import type { OutboxEntry, OutboxStore } from './outbox-store.js';
+import { printable } from '../core/logger.js';
+import type { RelaySettings } from './outbox-store.js';
+import { RelayLine, type RelayLineTools } from './relay-line.js';
 
-export interface OutboxRelayTools {
-  readonly store: OutboxStore;
-  /** Resolves once the broker has confirmed the event. */
-  readonly publish: (entry: OutboxEntry) => Promise<void>;
-  readonly clock: Clock;
-  readonly logger: EventsLogger;
-  readonly report: Report;
+export interface OutboxRelayTools extends RelayLineTools {
+  /** The names of the transports this application has. */
+  readonly transports: readonly string[];
 }
 
-export interface OutboxRelayOptions {
-  /** How long to wait before looking again when nothing called for it, in milliseconds. Default 500. */
-  readonly pollMs?: number;
-  /** How many events are taken at a time. Default 200. */
-  readonly batchSize?: number;
-}
-
-const MAX_BACKOFF_MS = 30_000;
-const MAX_DOUBLINGS = 10;
+const DEFAULTS = { pollMs: 500, batchSize: 1_000, parkAfter: 10 } as const;
+/** How often the relay looks after what needs no hurry, and how often of these it cleans. */
+const LOOK_AROUND_MS = 60_000;
+const LOOKS_PER_CLEANING = 60;
 
 /** Publishes what is in the outbox: at once after a commit in this process, and by polling what others committed. */
 export class OutboxRelay {
-  readonly #pollMs: number;
-  readonly #batchSize: number;
+  readonly #lines: ReadonlyMap<string, RelayLine>;
   readonly #stopping = new AbortController();
-  #running: Promise<void> | undefined;
-  #hinted = false;
-  #wake = new AbortController();
+  readonly #strangers = new Set<string>();
+  #unwatch: () => Promise<void> = () => Promise.resolve();
+  #lookingAround: Promise<void> | undefined;
 
   constructor(
     private readonly tools: OutboxRelayTools,
-    options: OutboxRelayOptions = {},
+    settings: RelaySettings = {},
   ) {
-    this.#pollMs = options.pollMs ?? 500;
-    this.#batchSize = options.batchSize ?? 200;
+    const { pollMs = DEFAULTS.pollMs, batchSize = DEFAULTS.batchSize, parkAfter = DEFAULTS.parkAfter } = settings;
+    this.#lines = new Map(
+      tools.transports.map((transport) => [
+        transport,
+        new RelayLine(tools, { transport, pollMs, batchSize, parkAfter }),
+      ]),
+    );
   }
 
   start(): void {
-    if (this.#running !== undefined || this.#stopping.signal.aborted) return;
-    this.tools.store.onCommitted(() => this.hint());
-    this.#running = this.#run();
+    if (this.#lookingAround !== undefined || this.#stopping.signal.aborted) return;
+    this.#unwatch = this.tools.store.watch((transports) => this.#hint(transports));
+    for (const line of this.#lines.values()) line.start();
+    this.#lookingAround = this.#lookAround();
   }
 
-  /** There is something to publish. Cheap, and never starts a second batch beside the one under way. */
-  hint(): void {
-    this.#hinted = true;
-    this.#wake.abort();
-  }
-
-  /** Takes nothing new; resolves when the batch under way is done. */
-  async stop(): Promise<void> {
+  /** Begins nothing new; resolves when what is under way is confirmed and forgotten, or the deadline has come. What is not confirmed by then stays in the outbox. */
+  async stop(deadlineMs: number): Promise<void> {
     this.#stopping.abort();
-    this.#wake.abort();
-    await this.#running;
+    await Promise.all([
+      ...Array.from(this.#lines.values(), (line) => line.stop(deadlineMs)),
+      within(this.tools.clock, deadlineMs, Promise.all([this.#unwatch(), this.#lookingAround])),
+    ]);
   }
 
-  async #run(): Promise<void> {
-    for (let failures = 0; !this.#stopping.signal.aborted;) {
-      this.#hinted = false;
+  #hint(transports: readonly string[] | undefined): void {
+    for (const transport of transports ?? this.#lines.keys()) this.#lines.get(transport)?.hint();
+  }
+
+  async #lookAround(): Promise<void> {
+    for (let looks = 0; !this.#stopping.signal.aborted; looks++) {
       try {
-        const more = await this.#batch();
-        failures = 0;
-        if (!more) await this.#pause();
+        await this.#warnAboutStrangers();
+        if (looks % LOOKS_PER_CLEANING === 0) await this.tools.store.clean?.(this.#stopping.signal);
       } catch (error) {
-        // A hint does not shorten this pause: it says that there is work, not that the database is back.
-        const afterMs = Math.min(this.#pollMs * 2 ** Math.min(failures++, MAX_DOUBLINGS), MAX_BACKOFF_MS);
-        this.tools.logger.error(`the outbox cannot be read, next try in ${afterMs} ms: ${printable(messageOf(error))}`);
-        this.tools.report({ type: 'relay-failed', error });
-        await sleep(this.tools.clock, afterMs, this.#stopping.signal);
+        this.tools.logger.warn(`the outbox could not be looked after: ${printable(messageOf(error))}`);
       }
+      await sleep(this.tools.clock, LOOK_AROUND_MS, this.#stopping.signal);
     }
   }
 
-  /** Returns whether to go on at once. */
-  async #batch(): Promise<boolean> {
-    let firstFailure: { readonly event: string; readonly error: unknown } | undefined;
-    const result = await this.tools.store.relay(this.#batchSize, async (entry) => {
-      try {
-        await this.tools.publish(entry);
-      } catch (error) {
-        firstFailure ??= { event: entry.envelope.name, error };
-        this.tools.report({ type: 'relay-failed', event: entry.envelope.name, error });
-        throw error;
-      }
-    });
-    if (result.failed > 0) {
-      const example =
-        firstFailure === undefined ? '' : `, first "${firstFailure.event}": ${messageOf(firstFailure.error)}`;
+  async #warnAboutStrangers(): Promise<void> {
+    for (const name of await this.tools.store.transports()) {
+      if (this.#lines.has(name) || this.#strangers.has(name)) continue;
+      this.#strangers.add(name);
       this.tools.logger.warn(
-        printable(`${result.failed} events of the outbox were not published and are tried again later${example}`),
+        `the outbox has events for the transport "${printable(name)}", which this application does not have: they wait ` +
+          'for a relay that has it.',
       );
     }
-    return result.more;
-  }
-
-  async #pause(): Promise<void> {
-    if (this.#hinted || this.#stopping.signal.aborted) return;
-    this.#wake = new AbortController();
-    await sleep(this.tools.clock, this.#pollMs, this.#wake.signal);
   }
 }

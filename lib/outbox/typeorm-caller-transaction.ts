@@ -1,5 +1,5 @@
 import { EntityManager, type DataSource, type QueryRunner } from 'typeorm';
-import { EventsError } from '../core/errors.js';
+import { transactionRequired } from './outbox-errors.js';
 
 /** The caller's transaction out of what was given as `manager`. Throws EVENTS_TRANSACTION_REQUIRED for anything else. */
 export function openTransactionOf(manager: unknown, dataSource: DataSource): EntityManager {
@@ -14,13 +14,6 @@ export function openTransactionOf(manager: unknown, dataSource: DataSource): Ent
     throw transactionRequired('the transaction of the given manager is not open');
   }
   return manager;
-}
-
-export function transactionRequired(problem: string): EventsError {
-  return new EventsError('EVENTS_TRANSACTION_REQUIRED', `the event cannot be enrolled: ${problem}`, {
-    remedy:
-      'Pass the manager that dataSource.transaction(async (manager) => …) gives you, or queryRunner.manager after startTransaction(); or wrap the code in eventBus.transactional(() => …).',
-  });
 }
 
 const CALLBACKS = Symbol('nestjs-events.after-commit');

@@ -1,33 +1,65 @@
-import type { EntityManager } from 'typeorm';
 import type { StoreEnvironment } from '../core/store.js';
-import { lockNumber, shareOf } from '../typeorm/advisory-lock.js';
-import { escapeText } from '../typeorm/postgres-text.js';
-import { StoreDatabase, type TypeormStoreOptions } from '../typeorm/store-database.js';
-import { envelopeToJson } from './outbox-entry.js';
-import type { OutboxDefinition, OutboxEntry, OutboxStore, RelayResult } from './outbox-store.js';
-import { afterCommitOf, openTransactionOf, transactionRequired } from './typeorm-caller-transaction.js';
+import { lockNumber } from '../typeorm/advisory-lock.js';
+import { StoreDatabase } from '../typeorm/store-database.js';
+import { transactionRequired } from './outbox-errors.js';
+import type {
+  OutboxDefinition,
+  OutboxEntry,
+  OutboxLag,
+  OutboxStore,
+  ParkedEvent,
+  ParkedQuery,
+  RelayRequest,
+  RelayResult,
+} from './outbox-store.js';
+import { afterCommitOf, openTransactionOf } from './typeorm-caller-transaction.js';
+import { enrol } from './typeorm-enrol.js';
+import { removePublished } from './typeorm-outbox-cleanup.js';
+import { discardParked, lagOf, parkedEvents, releaseParked, waitingTransports } from './typeorm-outbox-figures.js';
+import { listen } from './typeorm-outbox-listener.js';
+import {
+  resolveTypeormOutbox,
+  type ResolvedTypeormOutbox,
+  type TypeormOutboxOptions,
+} from './typeorm-outbox-options.js';
+import type { OutboxTable } from './typeorm-outbox-table.js';
 import { relayBatch } from './typeorm-relay-batch.js';
-
-export type TypeormOutboxOptions = TypeormStoreOptions;
-
-/** The parts of the outbox that several relays can share out; stored in the row, so that a later change keeps old rows where they are. */
-const SLOTS = 64;
 
 /**
  * Keeps events in the table `outbox` of the application's own PostgreSQL, in the transaction that caused them.
  * They are published at least once: a process that dies after publishing and before forgetting publishes them again,
- * with the same ids.
+ * with the same ids. Throws EVENTS_OPTIONS_INVALID.
+ *
+ * Handlers publish in their own transaction only if it is one of this DataSource: where `typeormIdempotency()` has
+ * another, what they publish goes to the transport at once, whatever becomes of them. The start warns of that.
  */
 export function typeormOutbox(options: TypeormOutboxOptions = {}): OutboxDefinition {
-  return { create: (environment) => new TypeormOutbox(options, environment) };
+  const settings = resolveTypeormOutbox(options);
+  return {
+    create: (environment) =>
+      new TypeormOutbox(new StoreDatabase(options, environment, 'outbox'), { environment, settings }),
+    relay: settings.relay,
+  };
 }
+
+type Watcher = (transports: readonly string[] | undefined) => void;
 
 class TypeormOutbox implements OutboxStore {
   readonly #database: StoreDatabase;
-  readonly #listeners: (() => void)[] = [];
+  readonly #environment: StoreEnvironment;
+  readonly #settings: ResolvedTypeormOutbox;
+  readonly #watchers = new Set<Watcher>();
+  readonly #table: OutboxTable;
 
-  constructor(options: TypeormOutboxOptions, environment: StoreEnvironment) {
-    this.#database = new StoreDatabase(options, environment);
+  constructor(database: StoreDatabase, tools: { environment: StoreEnvironment; settings: ResolvedTypeormOutbox }) {
+    this.#database = database;
+    this.#environment = tools.environment;
+    this.#settings = tools.settings;
+    this.#table = {
+      schema: database.schema,
+      lockOf: (transport) => lockNumber('outbox-slot', database.schemaName, transport),
+      keeps: tools.settings.keepDays !== undefined,
+    };
   }
 
   async prepare(): Promise<void> {
@@ -38,8 +70,8 @@ class TypeormOutbox implements OutboxStore {
     this.#database.close();
   }
 
-  onCommitted(listener: () => void): void {
-    this.#listeners.push(listener);
+  get database(): unknown {
+    return this.#database.dataSource;
   }
 
   isTransactionOpen(): boolean {
@@ -52,71 +84,86 @@ class TypeormOutbox implements OutboxStore {
 
   async enrol(entries: readonly OutboxEntry[], manager?: unknown): Promise<void> {
     if (entries.length === 0) return;
-    const { context, dataSource } = this.#database;
+    const { context, dataSource, schema, schemaName } = this.#database;
     const own = context.current();
     if (own === undefined && manager === undefined) throw transactionRequired('no transaction is open here');
     // Inside our own transaction the DataSource's manager is as good as the transaction's.
     const reachesOwn = own !== undefined && (manager === undefined || manager === dataSource.manager);
     const transaction = reachesOwn ? dataSource.manager : openTransactionOf(manager, dataSource);
+    const request = { entries, schema, schemaName, channel: this.#settings.notify ? this.#channel() : undefined };
+    const transports = [...new Set(entries.map(({ transport }) => transport))];
+    const hint = (): void => this.#hint(transports);
     if (own === undefined) {
-      await this.#write(transaction, entries);
-      afterCommitOf(transaction, this.#hint);
+      await enrol(transaction, request);
+      afterCommitOf(transaction, hint);
     } else {
       own.assertOpen();
       // Counted in with the transaction, so that a handler which does not await publish() still publishes.
-      await own.include(() => this.#write(transaction, entries));
-      own.afterCommit(this.#hint);
+      await own.include(() => enrol(transaction, request));
+      own.afterCommit(hint);
     }
   }
 
-  relay(limit: number, publish: (entry: OutboxEntry) => Promise<void>): Promise<RelayResult> {
+  relay(request: RelayRequest): Promise<RelayResult> {
+    const { context } = this.#database;
+    return context.outside(() => relayBatch({ runner: context.separateRunner(), table: this.#table, request }));
+  }
+
+  watch(watcher: Watcher): () => Promise<void> {
+    this.#watchers.add(watcher);
+    const { clock, logger } = this.#environment;
+    const stopListening = this.#settings.notify
+      ? listen({ dataSource: this.#database.dataSource, channel: this.#channel(), clock, logger, heard: watcher })
+      : undefined;
+    return async () => {
+      this.#watchers.delete(watcher);
+      await stopListening?.();
+    };
+  }
+
+  transports(): Promise<readonly string[]> {
+    return this.#outside(() => waitingTransports(this.#database.dataSource, this.#table));
+  }
+
+  async clean(signal: AbortSignal): Promise<void> {
+    const { keepDays } = this.#settings;
+    if (keepDays === undefined) return;
     const { context, schema, schemaName } = this.#database;
-    return context.outside(() =>
-      relayBatch({
-        runner: context.separateRunner(),
-        schema,
-        lock: lockNumber('outbox-relay', schemaName),
-        limit,
-        publish,
-      }),
-    );
+    const lock = lockNumber('outbox-cleanup', schemaName);
+    const cleanup = { separateRunner: () => context.separateRunner(), schema, lock, keepDays };
+    const rows = await context.outside(() => removePublished(cleanup, signal));
+    if (rows > 0) this.#environment.logger.debug(`removed ${rows} events published more than ${keepDays} days ago`);
   }
 
-  readonly #hint = (): void => {
-    for (const listener of this.#listeners) listener();
-  };
-
-  async #write(manager: EntityManager, entries: readonly OutboxEntry[]): Promise<void> {
-    // Written as text first: data that cannot be written must not leave locks behind.
-    const rows = entries.map(({ envelope, transport }) => ({ envelope, transport, json: envelopeToJson(envelope) }));
-    await this.#takeTurns(manager, entries);
-    const column = <T>(of: (row: (typeof rows)[number]) => T): T[] => rows.map(of);
-    await manager.query(
-      `INSERT INTO ${this.#database.schema}.outbox (slot, id, name, key, transport, envelope)
-       SELECT slot, id, name, key, transport, envelope::json
-       FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-         WITH ORDINALITY AS entry (slot, id, name, key, transport, envelope, ordinality)
-       ORDER BY ordinality`,
-      [
-        column(({ envelope }) => shareOf(envelope.key ?? envelope.id, SLOTS)),
-        column(({ envelope }) => escapeText(envelope.id)),
-        column(({ envelope }) => envelope.name),
-        column(({ envelope }) => (envelope.key === undefined ? null : escapeText(envelope.key))),
-        column(({ transport }) => transport),
-        column(({ json }) => json),
-      ],
-    );
+  lag(): Promise<OutboxLag> {
+    return this.#outside(() => lagOf(this.#database.dataSource, this.#table));
   }
 
-  /**
-   * Transactions that publish the same key take turns until they have ended: positions, given after the lock, then
-   * follow the order of commits, and no late commit has a lower position than one that was published. Sorted, so that
-   * two of them cannot wait for each other.
-   */
-  async #takeTurns(manager: EntityManager, entries: readonly OutboxEntry[]): Promise<void> {
-    const keys = new Set(entries.flatMap(({ envelope }) => (envelope.key === undefined ? [] : [envelope.key])));
-    if (keys.size === 0) return;
-    const locks = [...keys].map((key) => lockNumber('outbox-key', this.#database.schemaName, key)).sort();
-    await manager.query('SELECT count(pg_advisory_xact_lock(lock)) FROM unnest($1::bigint[]) AS lock', [locks]);
+  parked(query: ParkedQuery): Promise<ParkedEvent[]> {
+    return this.#outside(() => parkedEvents(this.#database.dataSource, this.#table, query));
+  }
+
+  async release(ids: readonly string[]): Promise<number> {
+    const released = await this.#outside(() => releaseParked(this.#database.dataSource, this.#table, ids));
+    if (released.length > 0) this.#hint([...new Set(released)]);
+    return released.length;
+  }
+
+  discard(ids: readonly string[]): Promise<number> {
+    return this.#outside(() => discardParked(this.#database.dataSource, this.#table, ids));
+  }
+
+  /** What operators do is not undone with a transaction that happens to be open. */
+  #outside<T>(work: () => Promise<T>): Promise<T> {
+    return this.#database.context.outside(work);
+  }
+
+  /** Names in PostgreSQL are cut at 63 bytes; a number never is. */
+  #channel(): string {
+    return `nestjs_events_outbox_${lockNumber('outbox-channel', this.#database.schemaName).replace('-', 'm')}`;
+  }
+
+  #hint(transports: readonly string[]): void {
+    for (const watcher of this.#watchers) watcher(transports);
   }
 }

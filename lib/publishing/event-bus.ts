@@ -7,9 +7,11 @@ import { assertPayloadSize } from '../core/payload-size.js';
 import type { HandlingScope } from '../core/scope.js';
 import type { Serializer } from '../core/serializer.js';
 import type { TransportRegistry } from '../core/transport-registry.js';
+import { outboxMissing } from '../outbox/outbox-errors.js';
 import type { OutboxEntry, OutboxStore } from '../outbox/outbox-store.js';
+import { delayOf, delayUnsupported, type DelayOptions } from './delay.js';
 
-export interface PublishOptions {
+export interface PublishOptions extends DelayOptions {
   /** Events of one key are handled in order. Default: none, and no order. */
   readonly key?: string;
   /** Default: a UUID v7; inside a handler, one derived from the event it handles, so that a second run publishes the same ids. */
@@ -43,23 +45,27 @@ export interface EventBusTools {
   readonly middleware?: readonly Middleware<Envelope, void>[];
 }
 
+const IN_TRANSACTION = 'publishing in a transaction';
+
 /** Publishes events. Injectable everywhere in an application that imports EventsModule. */
 export class EventBus {
   constructor(private readonly tools: EventBusTools) {}
 
   /**
    * Resolves with the envelope once the broker has confirmed it; inside a transaction (a handler's own, `transactional`,
-   * or `{ manager }`) once it is enrolled, and it is then published if and only if the transaction commits.
+   * or `{ manager }`) once it is enrolled, and it is then published if and only if the transaction commits. With
+   * `delayMs` or `notBefore` it is enrolled too, in a transaction of its own where none is open.
    *
    * Rejects with EVENTS_NAME_INVALID, EVENTS_HEADER_INVALID, EVENTS_ENVELOPE_INVALID, EVENTS_DATA_NOT_SERIALIZABLE,
-   * EVENTS_PAYLOAD_TOO_LARGE, EVENTS_TRANSPORT_UNKNOWN, EVENTS_PUBLISH_TIMEOUT, EVENTS_PUBLISH_FAILED.
+   * EVENTS_PAYLOAD_TOO_LARGE, EVENTS_TRANSPORT_UNKNOWN, EVENTS_PUBLISH_TIMEOUT, EVENTS_PUBLISH_FAILED,
+   * EVENTS_TRANSACTION_REQUIRED, EVENTS_OUTBOX_MISSING, EVENTS_DELAY_INVALID, EVENTS_DELAY_UNSUPPORTED.
    */
   async publish<T>(name: string, data: T, options: PublishOptions = {}): Promise<Envelope<T>> {
-    const envelope = this.#envelope(name, data, options);
-    const transport = this.#transportFor(envelope, options.transport);
-    if (this.#inTransaction(options.manager, name)) await this.#enrol([{ envelope, transport }], options.manager);
-    else await this.#send(envelope, transport);
-    return envelope;
+    const entry = this.#entry(name, data, options);
+    if (this.#inTransaction(options.manager, name)) await this.#enrol([entry], options.manager);
+    else if (isDelayed(entry)) await this.#enrolAlone([entry]);
+    else await this.#send(entry);
+    return entry.envelope;
   }
 
   /**
@@ -67,16 +73,15 @@ export class EventBus {
    * EVENTS_PUBLISH_PARTIAL, whose cause is a {@link PartialPublish} with their indices.
    */
   async publishAll(events: readonly OutgoingEvent[], options: { manager?: unknown } = {}): Promise<Envelope[]> {
-    const entries = events.map((event) => {
-      const envelope = this.#envelope(event.name, event.data, event);
-      return { envelope, transport: this.#transportFor(envelope, event.transport) };
-    });
+    const entries = events.map((event) => this.#entry(event.name, event.data, event));
     const envelopes = entries.map(({ envelope }) => envelope);
     if (this.#inTransaction(options.manager, events[0]?.name)) {
       await this.#enrol(entries, options.manager);
       return envelopes;
     }
-    const results = await Promise.allSettled(entries.map(({ envelope, transport }) => this.#send(envelope, transport)));
+    const delayed = entries.filter(isDelayed);
+    const enrolled = this.#enrolAlone(delayed);
+    const results = await Promise.allSettled(entries.map((entry) => (isDelayed(entry) ? enrolled : this.#send(entry))));
     const failures = results.flatMap((result, index) =>
       result.status === 'rejected' ? [{ index, error: result.reason as unknown }] : [],
     );
@@ -86,16 +91,23 @@ export class EventBus {
 
   /** Runs `work` in one database transaction in which everything takes part: repositories, queries, and what is published. */
   async transactional<T>(work: () => Promise<T>): Promise<T> {
-    if (this.tools.outbox === undefined) throw outboxMissing(undefined);
+    if (this.tools.outbox === undefined) throw outboxMissing(IN_TRANSACTION);
     return this.tools.outbox.transactional(work);
   }
 
   /** For the relay: sends an event that was enrolled earlier, as it is. */
-  async publishEnrolled({ envelope, transport }: OutboxEntry): Promise<void> {
-    await this.#send(envelope, transport);
+  async publishEnrolled(entry: OutboxEntry): Promise<void> {
+    await this.#send(entry);
   }
 
-  #envelope<T>(name: string, data: T, options: Omit<PublishOptions, 'transport' | 'manager'>): Envelope<T> {
+  #entry<T>(name: string, data: T, options: PublishOptions): OutboxEntry & { readonly envelope: Envelope<T> } {
+    const delay = delayOf(options, name);
+    if (delay !== undefined && this.tools.outbox === undefined) throw delayUnsupported(name);
+    const envelope = this.#envelope(name, data, options);
+    return { envelope, transport: this.#transportFor(envelope, options.transport), ...delay };
+  }
+
+  #envelope<T>(name: string, data: T, options: PublishOptions): Envelope<T> {
     const { scope, service } = this.tools;
     const cause = scope.current()?.envelope;
     const id = options.id ?? scope.nextEventId();
@@ -122,7 +134,7 @@ export class EventBus {
 
   #inTransaction(manager: unknown, event: string | undefined): boolean {
     if (manager === undefined) return this.tools.outbox?.isTransactionOpen() ?? false;
-    if (this.tools.outbox === undefined) throw outboxMissing(event);
+    if (this.tools.outbox === undefined) throw outboxMissing(IN_TRANSACTION, event);
     return true;
   }
 
@@ -138,7 +150,13 @@ export class EventBus {
     }
   }
 
-  async #send(envelope: Envelope, transport: string): Promise<void> {
+  /** In a transaction of its own. */
+  async #enrolAlone(entries: readonly OutboxEntry[]): Promise<void> {
+    if (entries.length === 0) return;
+    await this.tools.outbox?.transactional(() => this.#enrol(entries, undefined));
+  }
+
+  async #send({ envelope, transport }: OutboxEntry): Promise<void> {
     const send = compose(this.tools.middleware ?? [], (each: Envelope) =>
       this.tools.transports.get(transport).publish(each),
     );
@@ -172,11 +190,8 @@ function partialPublish(failures: readonly { index: number; error: unknown }[], 
   );
 }
 
-function outboxMissing(event: string | undefined): EventsError {
-  return new EventsError('EVENTS_OUTBOX_MISSING', 'publishing in a transaction needs an outbox', {
-    event,
-    remedy: 'Configure outbox: typeormOutbox() in EventsModule.forRoot.',
-  });
+function isDelayed({ delayMs, notBefore }: OutboxEntry): boolean {
+  return delayMs !== undefined || notBefore !== undefined;
 }
 
 function defined<K extends string, V>(name: K, value: V | undefined): Partial<Record<K, V>> {

@@ -1,0 +1,47 @@
+import type { QueryRunner } from 'typeorm';
+import { giveBack } from '../typeorm/give-back.js';
+
+export interface OutboxCleanup {
+  /** Makes a query runner with a connection of its own. */
+  readonly separateRunner: () => QueryRunner;
+  /** Ready for SQL. */
+  readonly schema: string;
+  /** The number of the advisory lock that one cleaning instance holds. */
+  readonly lock: string;
+  readonly keepDays: number;
+}
+
+const ROWS_OF_A_PIECE = 1_000;
+
+/** Deletes what was published long ago, in short transactions, unless another instance is at it. Returns how many rows. */
+export async function removePublished(cleanup: OutboxCleanup, signal: AbortSignal): Promise<number> {
+  let removed = 0;
+  for (;;) {
+    const rows = signal.aborted ? 0 : await removePiece(cleanup);
+    removed += rows;
+    if (rows < ROWS_OF_A_PIECE) return removed;
+  }
+}
+
+/** The lock ends with the transaction, and so with the connection of an instance that died. */
+async function removePiece({ separateRunner, schema, lock, keepDays }: OutboxCleanup): Promise<number> {
+  const runner = separateRunner();
+  try {
+    const [row] = (await runner.query(
+      `WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1::bigint) AS mine),
+       gone AS (
+         DELETE FROM ${schema}.outbox WHERE position IN (
+           SELECT position FROM ${schema}.outbox
+           WHERE (SELECT mine FROM turn) AND state = 'published'
+             AND published_at < now() - make_interval(hours => 24 * $2::int)
+           ORDER BY published_at LIMIT ${ROWS_OF_A_PIECE}
+         ) RETURNING 1
+       )
+       SELECT count(*)::int AS count FROM gone`,
+      [lock, keepDays],
+    )) as [{ count: number }];
+    return row.count;
+  } finally {
+    await giveBack(runner);
+  }
+}
