@@ -1,7 +1,10 @@
 /** `nestjs-events/typeorm`: effects once and the outbox in the application's own PostgreSQL. */
+export type { RetentionOptions } from './idempotency/retention-options.js';
 export { typeormIdempotency, type TypeormIdempotencyOptions } from './idempotency/typeorm-idempotency.js';
-export { typeormOutbox, type TypeormOutboxOptions } from './outbox/typeorm-outbox.js';
+export { typeormOutbox } from './outbox/typeorm-outbox.js';
+export type { TypeormOutboxOptions } from './outbox/typeorm-outbox-options.js';
 export type { DataSourceOption } from './typeorm/data-source.js';
-export { migrationsSql } from './typeorm/migrations.js';
+export type { TransactionIsolation } from './typeorm/isolation-level.js';
+export { migrationsSql, type MigrationsSqlOptions } from './typeorm/migrations.js';
 export type { TypeormStoreOptions } from './typeorm/store-database.js';
 export { outsideTransaction } from './typeorm/transaction-context.js';

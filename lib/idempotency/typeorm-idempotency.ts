@@ -98,11 +98,14 @@ class TypeormIdempotency implements IdempotencyStore {
 
   async once<T>(key: IdempotencyKey, effect: () => Promise<T>): Promise<OnceResult<T>> {
     assertStorable(key);
+    const names = namesOf(key);
     return this.#running.once(key, () =>
-      this.#inTransaction<OnceResult<T>>([key], async (manager) => {
-        const isNew = await this.#isNew(manager, key);
-        return async () => (isNew ? { duplicate: false, value: await effect() } : { duplicate: true });
-      }),
+      this.#inTransaction<{ written: number }, OnceResult<T>>(
+        [key],
+        this.#rememberOne(names, key.eventId),
+        async ([row]) =>
+          row?.written === names.length ? { duplicate: false, value: await effect() } : { duplicate: true },
+      ),
     );
   }
 
@@ -113,66 +116,66 @@ class TypeormIdempotency implements IdempotencyStore {
     for (const key of keys) assertStorable(key);
     return this.#running.onceAll(keys, (open) => {
       const asked = open.map((position) => keys[position] as IdempotencyKey);
-      return this.#inTransaction(asked, async (manager) => {
-        const news = await this.#newOf(manager, asked);
+      return this.#inTransaction<{ id: string }, OnceAllResult<T>>(asked, this.#rememberAll(asked), async (rows) => {
+        const news = new Set(rows.map(({ id }) => id));
         const fresh = open.filter((position) => news.has((keys[position] as IdempotencyKey).eventId));
-        return async () => ({ fresh, value: fresh.length === 0 ? undefined : await effect(fresh) });
+        return { fresh, value: fresh.length === 0 ? undefined : await effect(fresh) };
       });
     });
   }
 
-  /** In a transaction, once it is known whether another process handles an event. */
-  #inTransaction<T>(keys: readonly IdempotencyKey[], steps: Steps<T>): Promise<T> {
+  /** The first statement of the transaction says which events are new; `handle` runs in it, with the answer. */
+  #inTransaction<Row, T>(
+    keys: readonly IdempotencyKey[],
+    remember: Remember,
+    handle: (rows: readonly Row[]) => Promise<T>,
+  ): Promise<T> {
     const { context } = this.#database;
     const { isolationLevel } = this.options;
+    const opening = { ...remember, explain: (error: unknown) => this.#explain(error) };
     return this.#patience.with(keys, (answered) => {
-      const work = async (manager: EntityManager): Promise<T> => {
-        const handle = await steps(manager);
+      const work = (_: EntityManager, rows: readonly unknown[]): Promise<T> => {
         answered();
-        return handle();
+        return handle(rows as readonly Row[]);
       };
-      const run = (): Promise<T> => context.run(work, { owner: 'delivery', isolationLevel });
+      const run = (): Promise<T> => context.run(work, { owner: 'delivery', isolationLevel, opening });
       // One delivery is never part of another's transaction, whoever's context it was started from: they settle apart.
       return context.current()?.owner === 'delivery' ? context.outside(run) : run();
     });
   }
 
-  async #isNew(manager: EntityManager, key: IdempotencyKey): Promise<boolean> {
-    const names = namesOf(key);
-    const [row] = await this.#remember<{ written: number }>(
-      manager,
-      `remember_event${this.#days.suffix}($1, $2) AS written`,
-      [names, key.eventId],
-    );
-    return row?.written === names.length;
+  /** Answers under how many of the names the event is new. */
+  #rememberOne(names: readonly string[], eventId: string): Remember {
+    const { schema } = this.#database;
+    return names.length === 1 && this.#days.suffix === ''
+      ? { sql: `SELECT ${schema}.remember_one_event($1, $2) AS written`, parameters: [names[0], eventId] }
+      : { sql: `SELECT ${schema}.remember_event${this.#days.suffix}($1, $2) AS written`, parameters: [names, eventId] };
   }
 
-  /** The ids of those that are new under all names. */
-  async #newOf(manager: EntityManager, keys: readonly IdempotencyKey[]): Promise<Set<string>> {
+  /** Answers the ids of those that are new under all names. */
+  #rememberAll(keys: readonly IdempotencyKey[]): Remember {
+    const names = namesOf(keys[0] as IdempotencyKey);
     const ids = keys.map(({ eventId }) => eventId);
-    const rows = await this.#remember<{ id: string }>(manager, `remember_events${this.#days.suffix}($1, $2) AS id`, [
-      namesOf(keys[0] as IdempotencyKey),
-      ids,
-    ]);
-    return new Set(rows.map(({ id }) => id));
+    return {
+      sql: `SELECT ${this.#database.schema}.remember_events${this.#days.suffix}($1, $2) AS id`,
+      parameters: [names, ids],
+    };
   }
 
-  async #remember<Row>(manager: EntityManager, call: string, parameters: unknown[]): Promise<Row[]> {
-    try {
-      return await manager.query<Row[]>(`SELECT ${this.#database.schema}.${call}`, parameters);
-    } catch (error) {
-      const code = codeOf(error);
-      if (code === LOCK_NOT_AVAILABLE) throw new HandledElsewhere(error, { committed: false });
-      // In a transaction asked for by other code it is theirs to begin again.
-      const own = this.#database.context.current()?.parent === undefined;
-      if (code === SERIALIZATION_FAILURE && own) throw new HandledElsewhere(error, { committed: true });
-      throw error;
-    }
+  #explain(error: unknown): unknown {
+    const code = codeOf(error);
+    if (code === LOCK_NOT_AVAILABLE) return new HandledElsewhere(error, { committed: false });
+    // In a transaction asked for by other code it is theirs to begin again.
+    const own = this.#database.context.current() === undefined;
+    return code === SERIALIZATION_FAILURE && own ? new HandledElsewhere(error, { committed: true }) : error;
   }
 }
 
-/** Asks which events are new; what to do then. */
-type Steps<T> = (manager: EntityManager) => Promise<() => Promise<T>>;
+/** The statement that writes ids and says which were new. */
+interface Remember {
+  readonly sql: string;
+  readonly parameters: unknown[];
+}
 
 /**
  * Former names are written too, so that an instance that still has one sees the event as handled; sorted, so that two

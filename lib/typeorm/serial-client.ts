@@ -5,6 +5,12 @@ export interface PgClient {
   query(...args: unknown[]): unknown;
 }
 
+/** What is needed of pg's answer. */
+export interface PgResult {
+  readonly command: string;
+  readonly rows: unknown[];
+}
+
 const ABORTED = '25P02';
 
 /**
@@ -12,29 +18,26 @@ const ABORTED = '25P02';
  * pg would queue them too, but warns, and refuses from version 9 on.
  */
 export class SerialClient {
-  readonly #queue = new SerialQueue();
+  readonly #queue = new SerialQueue((error) => {
+    if ((error as { code?: unknown }).code !== ABORTED) this.#failure = error;
+  });
   #failure: unknown;
-  #refused = false;
+
+  constructor(private readonly client: PgClient) {}
 
   /** The statement's error that aborted the transaction, unless it was undone by a savepoint; for explanations. */
   get failure(): unknown {
     return this.#failure;
   }
 
-  /** Whether COMMIT ended in a rollback. */
-  get refused(): boolean {
-    return this.#refused;
-  }
-
-  /** The client as a query runner is to see it: its statements go through `send`. */
-  view(client: PgClient, send: (args: unknown[]) => unknown): PgClient {
-    return Object.create(client, { query: { value: (...args: unknown[]) => send(args) } }) as PgClient;
-  }
-
-  send(client: PgClient, args: unknown[]): unknown {
+  send(args: unknown[]): unknown {
     // Cursors and copy streams are wanted at once, and callbacks want no promise: pg's own queue orders them.
-    if (isSubmittable(args[0]) || typeof args.at(-1) === 'function') return client.query(...args);
-    return this.#queue.run(() => this.#query(client, args));
+    if (isSubmittable(args[0]) || typeof args.at(-1) === 'function') return this.client.query(...args);
+    return this.query(args);
+  }
+
+  query(args: unknown[]): Promise<PgResult> {
+    return this.#queue.run(() => this.client.query(...args) as Promise<PgResult>);
   }
 
   /** Keeps the connection for as long as the task takes: a stream being read, say. */
@@ -42,16 +45,15 @@ export class SerialClient {
     return this.#queue.run(task);
   }
 
-  async #query(client: PgClient, args: unknown[]): Promise<unknown> {
-    try {
-      const result = await client.query(...args);
-      // n.b. PostgreSQL answers the COMMIT of an aborted transaction with "ROLLBACK", which is no error to pg or TypeORM.
-      if (args[0] === 'COMMIT') this.#refused = (result as { command?: unknown }).command === 'ROLLBACK';
-      return result;
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== ABORTED) this.#failure = error;
-      throw error;
-    }
+  /**
+   * The client as a query runner is to see it: its statements go through `send`. n.b. it does not inherit from the
+   * client: V8 treats what others inherit from as a class, and pg's client, which changes all the time, becomes slow.
+   */
+  view(send: (args: unknown[]) => unknown): PgClient {
+    const query = (...args: unknown[]): unknown => send(args);
+    return new Proxy(this.client, {
+      get: (client, name) => (name === 'query' ? query : (Reflect.get(client, name, client) as unknown)),
+    });
   }
 }
 

@@ -2,7 +2,9 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { giveBack } from './give-back.js';
 import { joinTransaction, workOf, type TransactionArguments } from './joined-runner.js';
-import { TransactionFrame, type TransactionOwner } from './transaction-frame.js';
+import type { PgClient } from './serial-client.js';
+import { TransactionConnection } from './transaction-connection.js';
+import { TransactionFrame, type Opening, type TransactionWish } from './transaction-frame.js';
 
 /** Where a DataSource keeps its context: the stores of one application share it, two applications do not. */
 const CONTEXT = Symbol('nestjs-events.transaction-context');
@@ -11,6 +13,7 @@ interface WithContext {
 }
 
 type CreateQueryRunner = DataSource['createQueryRunner'];
+type Work<T> = (manager: EntityManager, opened: readonly unknown[]) => Promise<T>;
 
 /**
  * One transaction that everything reaches. Inside {@link run}, whatever asks the DataSource for a query runner gets the
@@ -21,6 +24,7 @@ export class TransactionContext {
   readonly #storage = new AsyncLocalStorage<TransactionFrame | undefined>();
   readonly #createQueryRunner: CreateQueryRunner;
   readonly #restore: () => void;
+  readonly #running = (): TransactionFrame | undefined => this.current();
   #users = 1;
 
   private constructor(private readonly dataSource: DataSource) {
@@ -73,10 +77,13 @@ export class TransactionContext {
     return this.#storage.getStore();
   }
 
-  /** Runs `work` in a transaction of its own, or in a savepoint of the one that is open here. Rethrows what `work` throws. */
-  async run<T>(work: (manager: EntityManager) => Promise<T>, options: { owner: TransactionOwner }): Promise<T> {
+  /**
+   * Runs `work` in a transaction of its own, or in a savepoint of the one that is open here, with the rows of the opening
+   * statement. Rethrows what `work` throws.
+   */
+  run<T>(work: Work<T>, wish: TransactionWish): Promise<T> {
     const frame = this.#storage.getStore();
-    return frame === undefined ? this.#begin(work, options) : this.#nest(frame, work);
+    return frame === undefined ? this.#begin(work, wish) : this.#nest(frame, work, wish.opening);
   }
 
   /** Runs `work` as if no transaction were open here: on connections of its own, and not undone with it. */
@@ -89,26 +96,31 @@ export class TransactionContext {
     return this.#createQueryRunner('master');
   }
 
-  async #begin<T>(work: (manager: EntityManager) => Promise<T>, options: { owner: TransactionOwner }): Promise<T> {
+  async #begin<T>(work: Work<T>, wish: TransactionWish): Promise<T> {
     const runner = this.separateRunner();
     try {
-      const frame = await TransactionFrame.begin(runner, { ...options, running: () => this.current() });
-      return await this.#settle(frame, work);
+      const connection = new TransactionConnection(runner, (await runner.connect()) as PgClient, this.dataSource);
+      return await this.#settle(TransactionFrame.outermost(connection, wish.owner, this.#running), work, wish);
     } finally {
       await giveBack(runner);
     }
   }
 
-  async #nest<T>(frame: TransactionFrame, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+  async #nest<T>(frame: TransactionFrame, work: Work<T>, opening?: Opening): Promise<T> {
     // An outer manager used inside a nested transaction means that one: its own turn would come only after it.
     const running = this.current();
     const place = running?.isWithin(frame) === true ? running : frame;
-    return this.#settle(await place.savepoint({ hasBody: true }), work);
+    return this.#settle(await place.savepoint({ hasBody: true }), work, { opening });
   }
 
-  async #settle<T>(frame: TransactionFrame, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+  async #settle<T>(
+    frame: TransactionFrame,
+    work: Work<T>,
+    wish: Pick<TransactionWish, 'isolationLevel' | 'opening'>,
+  ): Promise<T> {
     try {
-      const result = await this.#storage.run(frame, () => work(this.#join(frame).manager));
+      const opened = await frame.open(wish);
+      const result = await this.#storage.run(frame, () => work(this.#join(frame).manager, opened));
       await frame.commit();
       return result;
     } catch (error) {

@@ -1,20 +1,38 @@
 import type { QueryRunner } from 'typeorm';
 import { systemClock, within } from '../core/clock.js';
-import { EventsError } from '../core/errors.js';
-import { isSubmittable, SerialClient, type PgClient } from './serial-client.js';
+import type { TransactionIsolation } from './isolation-level.js';
+import { isSubmittable, type PgClient } from './serial-client.js';
 import { SerialQueue } from './serial-queue.js';
+import type { TransactionConnection } from './transaction-connection.js';
+import { MAX_WAIT_MS, transactionAborted, transactionBusy, transactionEnded } from './transaction-errors.js';
 
 /** Who opened the transaction: a delivery being handled, or code that asked for it. */
 export type TransactionOwner = 'delivery' | 'caller';
 
-export interface TransactionOptions {
+export interface TransactionWish {
   readonly owner: TransactionOwner;
-  /** The frame that the running code belongs to. */
-  readonly running: () => TransactionFrame | undefined;
+  /** Default: the database's. A savepoint has that of its transaction. */
+  readonly isolationLevel?: TransactionIsolation | undefined;
+  readonly opening?: Opening | undefined;
 }
 
-/** How long something may wait for a savepoint beside it. Only code that waits for itself comes here. */
-const MAX_WAIT_MS = 30_000;
+/** The first statement of a transaction. */
+export interface Opening {
+  readonly sql: string;
+  readonly parameters: unknown[];
+  /** What to throw instead of the statement's error. */
+  readonly explain: (error: unknown) => unknown;
+}
+
+interface Nesting {
+  readonly owner: TransactionOwner;
+  /** What runs in it is known, so all else can wait for it. */
+  readonly hasBody: boolean;
+  readonly parent?: TransactionFrame;
+}
+
+/** Where the code that asks belongs to. */
+export type RunningFrame = () => TransactionFrame | undefined;
 
 /**
  * An open transaction, or a savepoint inside one. Savepoints of PostgreSQL nest and cannot overlap, so those of one
@@ -25,11 +43,13 @@ export class TransactionFrame {
   readonly #savepoints = new SerialQueue();
   readonly #committed: (() => void)[] = [];
   readonly #pending = new Set<Promise<unknown>>();
-  readonly #done: Promise<void>;
-  #resolveDone = (): void => undefined;
-  #opened: Promise<void> = Promise.resolve();
+  readonly #depth: number;
+  #view: Promise<PgClient> | undefined;
+  #opened: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
   #inner: TransactionFrame | undefined;
+  #done: Promise<void> | undefined;
+  #resolveDone = (): void => undefined;
   /** Takes no more savepoints. */
   #closing = false;
   /** Takes no more statements. */
@@ -37,23 +57,31 @@ export class TransactionFrame {
   #finished = false;
 
   private constructor(
-    readonly runner: QueryRunner,
-    private readonly shared: SharedConnection,
-    private readonly nesting: {
-      readonly parent?: TransactionFrame;
-      readonly hasBody: boolean;
-      owner: TransactionOwner;
-    },
+    private readonly connection: TransactionConnection,
+    private readonly nesting: Nesting,
+    private readonly running: RunningFrame,
   ) {
-    this.#done = new Promise((resolve) => (this.#resolveDone = resolve));
+    this.#depth = nesting.parent === undefined ? 0 : nesting.parent.#depth + 1;
   }
 
-  static async begin(runner: QueryRunner, options: TransactionOptions): Promise<TransactionFrame> {
-    const shared = shareConnection(runner, options.running);
-    const frame = new TransactionFrame(runner, shared, { hasBody: true, owner: options.owner });
-    shared.onCommit = () => (frame.#ended = true);
-    await runner.startTransaction();
-    return frame;
+  /** The outermost frame, of a transaction that has begun or is about to. */
+  static outermost(
+    connection: TransactionConnection,
+    owner: TransactionOwner,
+    running: RunningFrame,
+  ): TransactionFrame {
+    return new TransactionFrame(connection, { owner, hasBody: true }, running);
+  }
+
+  /** Begins the transaction, unless it is a savepoint, which has begun. Returns the rows of the opening statement. */
+  async open({ isolationLevel, opening }: Pick<TransactionWish, 'isolationLevel' | 'opening'>): Promise<unknown[]> {
+    if (this.parent === undefined) await this.connection.begin(isolationLevel);
+    if (opening === undefined) return [];
+    try {
+      return await this.query(opening.sql, opening.parameters);
+    } catch (error) {
+      throw opening.explain(error);
+    }
   }
 
   get owner(): TransactionOwner {
@@ -64,6 +92,11 @@ export class TransactionFrame {
     return this.nesting.parent;
   }
 
+  /** What users of the transaction leave for each other, as on a query runner of their own. */
+  get data(): QueryRunner['data'] {
+    return this.connection.runner.data;
+  }
+
   isWithin(outer: TransactionFrame): boolean {
     return this === outer || this.parent?.isWithin(outer) === true;
   }
@@ -72,20 +105,22 @@ export class TransactionFrame {
     if (this.#ended) throw transactionEnded();
   }
 
-  /** A savepoint, once those before it have ended. `hasBody`: what runs in it is known, so all else can wait for it. */
-  savepoint(options: { hasBody: boolean }): Promise<TransactionFrame> {
-    const child = new TransactionFrame(this.runner, this.shared, { ...options, parent: this, owner: this.owner });
+  /** A savepoint, once those before it have ended. */
+  savepoint(options: Pick<Nesting, 'hasBody'>): Promise<TransactionFrame> {
+    const child = new TransactionFrame(this.connection, { ...options, parent: this, owner: this.owner }, this.running);
+    const done = new Promise<void>((resolve) => (child.#resolveDone = resolve));
+    child.#done = done;
     let gaveUp = false;
     return new Promise((resolve, reject) => {
       const opened = this.#savepoints.run(async () => {
         if (gaveUp) return;
         if (this.#closing) throw transactionEnded();
         this.#inner = child;
-        child.#opened = this.runner.startTransaction();
+        child.#opened = this.connection.setSavepoint(child.#name);
         await child.#opened;
       });
       // The next one's turn comes when this one has ended.
-      void this.#savepoints.run(() => (gaveUp || this.#inner !== child ? Promise.resolve() : child.#done));
+      void this.#savepoints.run(() => (gaveUp || this.#inner !== child ? Promise.resolve() : done));
       opened.then(
         () => (gaveUp && this.#inner === child ? void child.rollback().catch(() => undefined) : resolve(child)),
         (error: Error) => {
@@ -105,21 +140,25 @@ export class TransactionFrame {
     });
   }
 
-  /** The connection for a query runner that takes part in this frame. */
-  async connect(): Promise<PgClient> {
-    const client = await this.shared.connect();
-    return this.shared.serial.view(client, (args) => {
-      if (!isSubmittable(args[0])) return this.#send(client, args);
-      this.assertOpen();
-      return this.shared.serial.send(client, args);
-    });
+  /** The connection for a query runner that takes part in this frame. Throws EVENTS_TRANSACTION_ENDED. */
+  connect(): Promise<PgClient> {
+    this.assertOpen();
+    return (this.#view ??= Promise.resolve(this.connection.client.view((args) => this.#send(args))));
+  }
+
+  /** A statement of this library in this frame. */
+  async query<Row>(sql: string, parameters?: unknown[]): Promise<Row[]> {
+    if (this.#hasToWait) await this.#alone();
+    this.assertOpen();
+    const { rows } = await this.connection.query(sql, parameters);
+    return rows as Row[];
   }
 
   /** Keeps the connection to itself while `task` runs. */
   async hold<T>(task: () => Promise<T>): Promise<T> {
     await this.#alone();
     this.assertOpen();
-    return this.shared.serial.hold(task);
+    return this.connection.client.hold(task);
   }
 
   /** Calls back once the whole transaction is committed; never, if this part of it is undone. */
@@ -149,7 +188,8 @@ export class TransactionFrame {
     this.#closing = this.#ended = true;
     await this.#inner?.rollback().catch(() => undefined);
     try {
-      await this.runner.rollbackTransaction();
+      if (this.parent === undefined) await this.connection.rollback();
+      else await this.connection.rollbackToSavepoint(this.#name);
     } finally {
       this.#finish();
     }
@@ -157,30 +197,47 @@ export class TransactionFrame {
 
   async #commit(): Promise<void> {
     this.assertOpen();
-    await Promise.allSettled(this.#pending);
+    if (this.#pending.size > 0) await Promise.allSettled(this.#pending);
     this.#closing = true;
     // A savepoint nobody ended: undone, as a connection given back with an open transaction would be.
-    await this.#inner?.rollback();
-    await this.runner.commitTransaction();
+    if (this.#inner !== undefined) await this.#inner.rollback();
     const { parent } = this.nesting;
-    if (parent === undefined && this.runner.isTransactionActive) throw transactionBusy();
+    if (parent !== undefined) {
+      await this.connection.releaseSavepoint(this.#name);
+      this.#finish();
+      parent.#committed.push(...this.#committed);
+      return;
+    }
+    // From then on, what still runs in the background would come behind the commit.
+    const committed = await this.connection.commit(() => (this.#ended = true));
     this.#finish();
-    if (parent !== undefined) parent.#committed.push(...this.#committed);
-    else if (this.shared.serial.refused) throw transactionAborted(this.shared.serial.failure);
-    else for (const callback of this.#committed) callback();
+    if (!committed) throw transactionAborted(this.connection.client.failure);
+    for (const callback of this.#committed) callback();
   }
 
-  async #send(client: PgClient, args: unknown[]): Promise<unknown> {
-    await this.#alone();
+  get #name(): string {
+    return `nestjs_events_${this.#depth}`;
+  }
+
+  get #hasToWait(): boolean {
+    return this.#inner?.nesting.hasBody === true;
+  }
+
+  #send(args: unknown[]): unknown {
+    if (this.#hasToWait && !isSubmittable(args[0])) return this.#alone().then(() => this.#sendNow(args));
+    return this.#sendNow(args);
+  }
+
+  #sendNow(args: unknown[]): unknown {
     this.assertOpen();
-    return this.shared.serial.send(client, args);
+    return this.connection.client.send(args);
   }
 
   async #alone(): Promise<void> {
     while (this.#inner?.nesting.hasBody === true) {
       // The body itself, by an outer manager: it would wait for its own end.
-      if (this.shared.running()?.isWithin(this.#inner) === true) return;
-      if (!(await within(systemClock, MAX_WAIT_MS, this.#inner.#done))) throw transactionBusy();
+      if (this.running()?.isWithin(this.#inner) === true) return;
+      if (!(await within(systemClock, MAX_WAIT_MS, this.#inner.#done as Promise<void>))) throw transactionBusy();
     }
   }
 
@@ -190,56 +247,4 @@ export class TransactionFrame {
     if (parent !== undefined && parent.#inner === this) parent.#inner = undefined;
     this.#resolveDone();
   }
-}
-
-interface SharedConnection {
-  readonly serial: SerialClient;
-  readonly connect: () => Promise<PgClient>;
-  readonly running: () => TransactionFrame | undefined;
-  onCommit: () => void;
-}
-
-/** Puts the queue between a query runner and its connection. The runner itself (TypeORM hands it to subscribers) only queues. */
-function shareConnection(runner: QueryRunner, running: SharedConnection['running']): SharedConnection {
-  const connect = runner.connect.bind(runner) as () => Promise<PgClient>;
-  const shared: SharedConnection = { serial: new SerialClient(), connect, running, onCommit: () => undefined };
-  runner.connect = async () => {
-    const client = await connect();
-    return shared.serial.view(client, (args) => {
-      // From here on, what still runs in the background would come behind the commit.
-      if (args[0] === 'COMMIT') shared.onCommit();
-      return shared.serial.send(client, args);
-    });
-  };
-  return shared;
-}
-
-function transactionEnded(): EventsError {
-  return new EventsError('EVENTS_TRANSACTION_ENDED', 'the transaction this code ran in is over', {
-    remedy:
-      'Await everything a handler starts before it returns; wrap what is to go on without the transaction in outsideTransaction().',
-  });
-}
-
-function transactionBusy(): EventsError {
-  return new EventsError(
-    'EVENTS_TRANSACTION_BUSY',
-    `a nested transaction of the same handler has not ended within ${MAX_WAIT_MS / 1000} s`,
-    {
-      remedy:
-        'Nested transactions take turns: do not wait inside one for work begun outside it, and use transaction(callback) rather than startTransaction().',
-    },
-  );
-}
-
-function transactionAborted(cause: unknown): EventsError {
-  return new EventsError(
-    'EVENTS_TRANSACTION_ABORTED',
-    'the transaction could not be committed, because one of its statements had failed',
-    {
-      cause,
-      remedy:
-        'PostgreSQL undoes the whole transaction after a failed statement, also when the error was caught: put a statement that may fail into a nested dataSource.transaction().',
-    },
-  );
 }
