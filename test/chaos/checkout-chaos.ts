@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../support/databases.js';
 import { eventually } from '../support/eventually.js';
 import { SampleAppProcess } from '../support/sample-app-process.js';
+import { FIGURES } from './figures.js';
 
-/** `CHAOS_CHECKOUTS=2000 npm run test:chaos` for the long form. */
-const CHECKOUTS = Number(process.env['CHAOS_CHECKOUTS'] ?? 300);
+const CHECKOUTS = FIGURES.checkouts;
 const KILLS = 3;
 const CUSTOMERS = 20;
 const EFFECTS = ['reservations', 'payments', 'emails', 'tracked_orders'] as const;

@@ -6,32 +6,40 @@ import ts from 'typescript';
 /** What the examples take for granted. */
 const PRELUDE = `
 import { Injectable, Module } from '@nestjs/common';
-import { ActivityStream, DeadLetters, EventBus, EventAttempt, EventEnvelope, EventsModule, OnEvent, Payload, outcome, type Attempt, type Envelope } from 'nestjs-events';
+import { ActivityStream, BatchError, DeadLetters, EventBus, EventAttempt, EventEnvelope, EventsModule, IdempotencyKey, OnEvent, OnEvents, Payload, outcome, type Attempt, type Envelope } from 'nestjs-events';
 interface OrderPlaced { readonly orderId: string; readonly userId: string }
 interface StockReserved { readonly userId: string; readonly totalCents: number }
+interface PageViewed { readonly page: string }
 declare class Mailer { send(to: string, text: string): Promise<void> }
 declare const eventBus: EventBus;
 declare const deadLetters: DeadLetters;
 declare const activityStream: ActivityStream;
 declare const order: OrderPlaced;
 declare const orders: { save(order: OrderPlaced): Promise<void> };
+declare const pageViews: { insert(rows: readonly { id: string; page: string }[]): Promise<void> };
 declare function alert(handler: string, error: unknown): void;
-export { Injectable, Module, EventAttempt, EventEnvelope, EventsModule, OnEvent, Payload, outcome, Mailer, eventBus, deadLetters, activityStream, order, orders, alert };
-export type { Attempt, Envelope, OrderPlaced, StockReserved };
+export { Injectable, Module, BatchError, EventAttempt, EventEnvelope, EventsModule, IdempotencyKey, OnEvent, OnEvents, Payload, outcome, Mailer, eventBus, deadLetters, activityStream, order, orders, pageViews, alert };
+export type { Attempt, Envelope, OrderPlaced, PageViewed, StockReserved };
 `;
 
-const blocks = ['README.md', 'docs/guide.md'].flatMap((file) =>
+const blocks = ['README.md', 'docs/guide.md', 'docs/effects-once.md'].flatMap((file) =>
   [...readFileSync(file, 'utf8').matchAll(/^```ts\n([\s\S]*?)^```/gm)].map((match, index) => ({
     name: `${file}, example ${index + 1}`,
     code: match[1] as string,
   })),
 );
 
+/** What the class around a bare method has. */
+const MEMBERS = `
+declare payments: { charge(...args: unknown[]): Promise<void>; insert(row: object): Promise<void> };
+declare reservations: { insert(row: object): Promise<void> };
+declare provider: { charge(...args: unknown[]): Promise<void> };
+declare events: EventBus;
+`;
+
 /** An example as a file of its own: a bare method gets a class around it, as in the text. */
 function asFile(code: string): string {
-  const wrapped = /^@OnEvent/.test(code)
-    ? `class Example { declare payments: { charge(...args: unknown[]): Promise<void> };\n${code}}\n`
-    : code;
+  const wrapped = /^@OnEvent/.test(code) ? `class Example {${MEMBERS}${code}}\n` : code;
   return `${wrapped.startsWith('import') ? '' : PRELUDE}\n${wrapped}\nexport {};\n`;
 }
 

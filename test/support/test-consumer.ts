@@ -126,13 +126,6 @@ export class TestConsumer {
     return this.activities.filter((activity) => activity.type === type).length;
   }
 
-  /** The data of the events that were handled in batches, in the order these started. */
-  get batchData(): unknown[] {
-    return this.batches
-      .filter(({ state }) => state === 'done')
-      .flatMap(({ envelopes }) => envelopes.map(({ data }) => data));
-  }
-
   /** Waits until that many different events were handled. */
   async handled(count: number, options: EventuallyOptions = {}): Promise<Call[]> {
     await eventually(() => this.ids.size >= count || Promise.reject(new Error(`${this.ids.size} of ${count}`)), {
