@@ -47,7 +47,10 @@ async function relaySlots(
   // As they were enrolled, though between lines nobody promises it.
   taken.sort((a, b) => Number(a.position) - Number(b.position));
   const lines = headsOf(taken);
-  if (lines.length > 0) taken.push(...(await readHeld(runner, table, { transport, lines, limit })));
+  const room = limit - taken.length;
+  if (lines.length > 0 && room > 0) {
+    taken.push(...(await readHeld(runner, table, { transport, lines, limit: room })));
+  }
   const handed = taken.filter(({ envelope }) => envelope !== null);
   const results = handed.length === 0 ? [] : await request.publish(handed.map(toEntry));
   const next = results[Symbol.iterator]();

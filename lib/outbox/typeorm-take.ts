@@ -130,8 +130,9 @@ export async function readHeld(
        ) AS held
      ) AS held
      WHERE before < $4
-     ORDER BY position`,
-    [transport, lines, Math.ceil(limit / lines.length), MAX_STORED_BYTES],
+     ORDER BY position
+     LIMIT $5`,
+    [transport, lines, Math.ceil(limit / lines.length), MAX_STORED_BYTES, limit],
   )) as Taken[];
 }
 

@@ -183,6 +183,8 @@ withBroker('postgres', 'DATABASE_URL', (url) => {
       expect(second.seen).toEqual([0, 1, 2, 3, 4, 5]);
       expect((await outbox.relay(undefined, { limit })).seen).toEqual([]);
       await outbox.timePasses();
+      expect((await outbox.relay(() => LEFT, { limit: 1 })).taken).toBe(1);
+      expect((await outbox.relay(() => LEFT, { limit: 3 })).taken).toBe(3);
       expect(await outbox.drain([store], limit)).toEqual(Array.from({ length: 21 }, (_, n) => n + 5));
     });
 
