@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- kafka|rabbitmq`: measures this package side by side with the raw clients and other libraries.
- * The broker is found as for `npm test`, and stopped where it was started here. bench/README.md tells the method.
+ * `npm run bench -- kafka|rabbitmq|effects`: measures this package side by side with the raw clients and other
+ * libraries. The servers are found as for `npm test`, and stopped where they were started here. bench/README.md tells the method.
  */
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -12,7 +12,13 @@ import { onInterrupt, runNode } from './run.mjs';
 import { ADDRESS_VARIABLES, chooseServers } from './servers/index.mjs';
 import { PROJECT, readRecord } from './servers/records.mjs';
 
-/** @typedef {typeof SUITES[number]} SuiteName */
+/**
+ * @typedef {typeof SUITES[number]} SuiteName
+ * @typedef {import('./servers/index.mjs').ServerName} ServerName
+ */
+
+/** @type {Readonly<Record<SuiteName, readonly ServerName[]>>} */
+const SERVERS_OF = { kafka: ['kafka'], rabbitmq: ['rabbitmq'], effects: ['postgres', 'kafka'] };
 
 requireNode();
 const [suite, ...rest] = process.argv.slice(2);
@@ -27,15 +33,15 @@ onInterrupt((signal) => {
   running?.interrupt(signal);
 });
 
-/** @type {import('./servers/index.mjs').Server | undefined} */
-let startedHere;
+/** @type {import('./servers/index.mjs').Server[]} */
+const startedHere = [];
 try {
   process.exitCode = await bench(/** @type {SuiteName} */ (suite));
 } catch (error) {
   console.error(/** @type {Error} */ (error).message);
   process.exitCode = 1;
 } finally {
-  await startedHere?.stop();
+  for (const server of startedHere) await server.stop();
   if (interrupted) process.exitCode = 130;
 }
 
@@ -59,18 +65,19 @@ async function bench(name) {
     () => ensureBuilt((run) => (running = run)),
     ensureOthersInstalled,
     installOurs,
-    () => startServer(name),
+    ...SERVERS_OF[name].map((server) => () => startServer(server)),
   ];
   for (const step of steps) {
     await step();
     if (interrupted) return 130;
   }
-  const env = { ...chooseServers([name])[0]?.env(), ...given(name), BENCH_BROKER_VERSION: brokerVersion(name) };
+  const addresses = SERVERS_OF[name].map((server) => ({ ...chooseServers([server])[0]?.env(), ...given(server) }));
+  const env = { ...Object.assign({}, ...addresses), BENCH_BROKER_VERSION: brokerVersion(SERVERS_OF[name]) };
   running = runNode([join(PROJECT, 'bench', 'suites', `${name}.mjs`), ...rest], { env, wholeGroup: true });
   return running.exitCode;
 }
 
-/** @param {SuiteName} name */
+/** @param {ServerName} name */
 async function startServer(name) {
   if (Object.keys(given(name)).length > 0) {
     console.error(`${name}: the one in ${ADDRESS_VARIABLES[name]}`);
@@ -78,12 +85,12 @@ async function startServer(name) {
   }
   const [server] = chooseServers([name]);
   const startedNow = await server?.start();
-  if (startedNow) startedHere = server;
+  if (startedNow && server) startedHere.push(server);
   console.error(`${name}: ${startedNow ? 'started' : 'already running, and left running'}`);
 }
 
 /**
- * @param {SuiteName} name
+ * @param {ServerName} name
  * @returns {Record<string, string>} the address in the environment, if there is one
  */
 function given(name) {
@@ -93,10 +100,12 @@ function given(name) {
 }
 
 /**
- * Of a broker that this project runs. n.b. Kafka's protocol does not tell it; RabbitMQ's does, on connecting.
- * @param {SuiteName} name
+ * Of the broker, where this project runs it. n.b. Kafka's protocol does not tell it; RabbitMQ and PostgreSQL do, on
+ * connecting.
+ * @param {readonly ServerName[]} servers
  */
-function brokerVersion(name) {
+function brokerVersion(servers) {
+  const name = servers.find((server) => server !== 'postgres') ?? 'kafka';
   const record = readRecord(name);
   const address = process.env[ADDRESS_VARIABLES[name]];
   if (!record || (address && address !== record.env[ADDRESS_VARIABLES[name]])) return 'unknown';

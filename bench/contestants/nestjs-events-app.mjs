@@ -15,15 +15,10 @@ const HANDLER_ID = 'handler';
  * @returns {Promise<import('../harness/types.mjs').Session>}
  */
 export async function openApp({ target, options, handle }, transport) {
-  class App {}
-  Module({
-    imports: [EventsModule.forRoot({ service: target.group, transports: [transport] })],
-    providers: handle ? [handlerClass(target.event, handle, options)] : [],
-  })(App);
-
-  const app = await NestFactory.createApplicationContext(App, { logger: ['error', 'warn'] });
-  app.enableShutdownHooks();
-  const bus = app.get(EventBus);
+  const { app, bus } = await startApp(
+    { service: target.group, transports: [transport] },
+    handle ? [handlerClass(handle, [OnEvent(target.event, handlerOptions(options))])] : [],
+  );
   return {
     publish: ({ key, data }) => bus.publish(target.event, data, { key }),
     close: () => app.close(),
@@ -31,19 +26,36 @@ export async function openApp({ target, options, handle }, transport) {
 }
 
 /**
- * @param {string} event
- * @param {NonNullable<import('../harness/types.mjs').OpenRequest['handle']>} handle
- * @param {Record<string, unknown>} options
+ * @param {import('nestjs-events').EventsModuleOptions} options
+ * @param {(new () => object)[]} providers
  */
-function handlerClass(event, handle, { concurrency }) {
+export async function startApp(options, providers) {
+  class App {}
+  Module({ imports: [EventsModule.forRoot(options)], providers })(App);
+  const app = await NestFactory.createApplicationContext(App, { logger: ['error', 'warn'] });
+  app.enableShutdownHooks();
+  return { app, bus: app.get(EventBus) };
+}
+
+/** @param {Record<string, unknown>} options of the contestant */
+export function handlerOptions({ concurrency }) {
+  return { id: HANDLER_ID, ...(concurrency === undefined ? {} : { concurrency: Number(concurrency) }) };
+}
+
+/**
+ * @template T
+ * @param {(arg: T) => unknown} handle
+ * @param {((target: object, key: string, descriptor: PropertyDescriptor) => unknown)[]} decorators
+ * @returns {new () => object}
+ */
+export function handlerClass(handle, decorators) {
   class Handler {
-    /** @param {import('../harness/types.mjs').EventData} data */
-    handle(data) {
-      return handle(data);
+    /** @param {T} arg the event's data, or a batch of envelopes */
+    handle(arg) {
+      return handle(arg);
     }
   }
-  const settings = { id: HANDLER_ID, ...(concurrency === undefined ? {} : { concurrency: Number(concurrency) }) };
-  decorateMethod(Handler, 'handle', { method: [OnEvent(event, settings)] });
+  decorateMethod(Handler, 'handle', { method: decorators });
   Injectable()(Handler);
   return Handler;
 }

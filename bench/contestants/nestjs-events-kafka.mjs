@@ -5,7 +5,7 @@ import { openApp } from './nestjs-events-app.mjs';
 /** @param {import('../harness/types.mjs').OpenRequest} request */
 export function open(request) {
   const { compression } = request.options;
-  const brokers = request.target.address.split(',');
+  const brokers = (request.target.broker ?? request.target.address).split(',');
   return openApp(
     request,
     kafka({ brokers, ...(compression === undefined ? {} : { compression: /** @type {'none'} */ (compression) }) }),

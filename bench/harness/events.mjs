@@ -30,10 +30,10 @@ function event(index, { user, filler }) {
 }
 
 /** @returns {() => OutgoingEvent} */
-export function eventSource() {
+export function eventSource(keys = KEYS) {
   let index = 0;
   const random = randomNumbers();
-  return () => event(index++, { user: FIRST_USER + (random() % KEYS), filler: FILLER });
+  return () => event(index++, { user: FIRST_USER + (random() % keys), filler: FILLER });
 }
 
 /**

@@ -86,3 +86,17 @@ export class KafkaPlaces {
     return { address: this.address, name, event: `${name}.happened`, group };
   }
 }
+
+/**
+ * How many events the topic of a target holds.
+ * @param {Target} target
+ * @returns {Promise<number>}
+ */
+export async function countEvents({ broker, address, event }) {
+  const brokers = (broker ?? address).split(',');
+  const admin = new Kafka({ brokers, clientId: 'bench', logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  const offsets = await admin.fetchTopicOffsets(event.split('.').slice(0, 2).join('.'));
+  await admin.disconnect();
+  return offsets.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0);
+}

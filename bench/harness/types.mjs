@@ -4,9 +4,10 @@
  * @typedef {import('./events.mjs').EventData} EventData
  * @typedef {import('./events.mjs').OutgoingEvent} OutgoingEvent
  *
- * @typedef {object} Target where a run takes place: one topic, or one exchange with its queue
- * @property {string} address
- * @property {string} name of the topic, or of the exchange; also the service of ours
+ * @typedef {object} Target where a run takes place: one topic, one exchange with its queue, or one schema, maybe with a topic
+ * @property {string} address of the broker, or of the database
+ * @property {string} [broker] its address, where there is a database too
+ * @property {string} name of the topic, of the exchange, or of the schema; also the service of ours
  * @property {string} event the event's name or routing key
  * @property {string} group the consumer group; `<group>.handler` is the queue
  *
@@ -15,10 +16,13 @@
  * @property {Record<string, unknown>} options of the contestant, as the suite lists it
  * @property {boolean} publishes
  * @property {((data: EventData) => void | Promise<void>) | undefined} handle undefined: it does not consume
+ * @property {(sequence: number) => void} [settled] called when the effect is committed and the event settled
  *
  * @typedef {object} Session
  * @property {(event: OutgoingEvent) => Promise<unknown>} publish resolves when the broker has confirmed
  * @property {(events: OutgoingEvent[]) => Promise<unknown>} [publishMany] the same for several in one request
+ * @property {() => Promise<unknown>} [relayed] resolves when an outbox is empty
+ * @property {() => Promise<number>} [cleaned] resolves when old rows have been cleaned, with the rows a second
  * @property {() => Promise<unknown>} close
  *
  * @typedef {object} Contestant a module of `contestants/`

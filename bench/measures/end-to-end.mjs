@@ -1,6 +1,7 @@
 /** How long it takes from publishing to the handler, at a steady rate, publisher and consumer in one process. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventSource, nowMicroseconds } from '../harness/events.mjs';
+import { atRate } from '../harness/rate.mjs';
 import { percentile } from '../harness/statistics.mjs';
 
 const ARRIVAL_DEADLINE_MS = 30_000;
@@ -27,7 +28,7 @@ export async function measure(contestant, { target, options, settings }) {
   await session.publish(next());
   await arrived(took, 1);
 
-  await publishAtRate(() => session.publish(next()), { perSecond, count: warmUp + count });
+  await atRate(() => session.publish(next()), { perSecond, while: (published) => published < warmUp + count });
   await arrived(took, 1 + warmUp + count);
   await session.close();
 
@@ -39,22 +40,6 @@ export async function measure(contestant, { target, options, settings }) {
       { name: 'p99', unit: 'ms', value: percentile(values, 0.99) },
     ],
   };
-}
-
-/**
- * By the clock, not by pauses: a late one is followed by the next at its own time. Nobody waits for a confirmation.
- * @param {() => Promise<unknown>} publish
- * @param {{ perSecond: number, count: number }} rate
- */
-async function publishAtRate(publish, { perSecond, count }) {
-  const begin = performance.now();
-  const confirmations = [];
-  for (let index = 0; index < count; index++) {
-    const waitMs = begin + (index * 1_000) / perSecond - performance.now();
-    if (waitMs > 0) await sleep(waitMs);
-    confirmations.push(publish());
-  }
-  await Promise.all(confirmations);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { Ambient } from './ambient.js';
 import type { Attempt } from './delivery.js';
 import { uuidFrom } from './uuid.js';
 
@@ -10,14 +10,14 @@ interface Handling {
 
 /** Which attempt the running code belongs to, across awaits. One per application: two apps in one process do not see each other's. */
 export class HandlingScope {
-  readonly #storage = new AsyncLocalStorage<Handling>();
+  readonly #handling = new Ambient<Handling>();
 
   run<T>(attempt: Attempt, work: () => T): T {
-    return this.#storage.run({ attempt, published: 0 }, work);
+    return this.#handling.run({ attempt, published: 0 }, work);
   }
 
   current(): Attempt | undefined {
-    return this.#storage.getStore()?.attempt;
+    return this.#handling.current()?.attempt;
   }
 
   /**
@@ -25,7 +25,7 @@ export class HandlingScope {
    * the count: a second run publishes the same ids, and consumers recognise the duplicates. `undefined` outside handlers.
    */
   nextEventId(): string | undefined {
-    const handling = this.#storage.getStore();
+    const handling = this.#handling.current();
     if (handling === undefined) return undefined;
     const { envelope, subscription } = handling.attempt;
     const seed = [envelope.source, envelope.id, subscription.group, subscription.handler, handling.published++];

@@ -1,5 +1,5 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
+import { Ambient } from '../core/ambient.js';
 import { giveBack } from './give-back.js';
 import { joinTransaction, workOf, type TransactionArguments } from './joined-runner.js';
 import type { PgClient } from './serial-client.js';
@@ -21,7 +21,7 @@ type Work<T> = (manager: EntityManager, opened: readonly unknown[]) => Promise<T
  * `dataSource.transaction`, which becomes a savepoint. Code outside is not touched, its own transactions neither.
  */
 export class TransactionContext {
-  readonly #storage = new AsyncLocalStorage<TransactionFrame | undefined>();
+  readonly #frame = new Ambient<TransactionFrame>();
   readonly #createQueryRunner: CreateQueryRunner;
   readonly #restore: () => void;
   readonly #running = (): TransactionFrame | undefined => this.current();
@@ -30,7 +30,7 @@ export class TransactionContext {
   private constructor(private readonly dataSource: DataSource) {
     this.#createQueryRunner = dataSource.createQueryRunner.bind(dataSource);
     const restoreRunner = replace(dataSource, 'createQueryRunner', (original: CreateQueryRunner) => (mode) => {
-      const frame = this.#storage.getStore();
+      const frame = this.#frame.current();
       return frame === undefined ? original(mode) : this.#join(frame);
     });
     const restoreTransaction = replace(
@@ -38,7 +38,7 @@ export class TransactionContext {
       'transaction',
       (original: (...args: TransactionArguments<unknown>) => Promise<unknown>) =>
         (...args: TransactionArguments<unknown>) => {
-          const frame = this.#storage.getStore();
+          const frame = this.#frame.current();
           return frame === undefined ? original(...args) : this.#nest(frame, workOf(args));
         },
     );
@@ -74,7 +74,7 @@ export class TransactionContext {
 
   /** The transaction the running code belongs to, even if it is over: such code must not fall out of it unnoticed. */
   current(): TransactionFrame | undefined {
-    return this.#storage.getStore();
+    return this.#frame.current();
   }
 
   /**
@@ -82,13 +82,13 @@ export class TransactionContext {
    * statement. Rethrows what `work` throws.
    */
   run<T>(work: Work<T>, wish: TransactionWish): Promise<T> {
-    const frame = this.#storage.getStore();
+    const frame = this.#frame.current();
     return frame === undefined ? this.#begin(work, wish) : this.#nest(frame, work, wish.opening);
   }
 
   /** Runs `work` as if no transaction were open here: on connections of its own, and not undone with it. */
   outside<T>(work: () => T): T {
-    return this.#storage.run(undefined, work);
+    return this.#frame.run(undefined, work);
   }
 
   /** A query runner with a connection of its own, wherever it is asked for. */
@@ -120,7 +120,7 @@ export class TransactionContext {
   ): Promise<T> {
     try {
       const opened = await frame.open(wish);
-      const result = await this.#storage.run(frame, () => work(this.#join(frame).manager, opened));
+      const result = await this.#frame.run(frame, () => work(this.#join(frame).manager, opened));
       await frame.commit();
       return result;
     } catch (error) {
