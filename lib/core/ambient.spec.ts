@@ -32,7 +32,7 @@ describe('Ambient', () => {
     // Deep enough to overflow the stack if every level were kept.
     const deeper = async (level: number): Promise<string | undefined> => {
       if (level === 0) return other.current();
-      await null;
+      await Promise.resolve();
       return one.run({}, () => deeper(level - 1));
     };
     expect(await other.run('kept', () => deeper(20_000))).toBe('kept');
