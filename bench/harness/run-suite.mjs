@@ -19,6 +19,7 @@ import { runJob } from './run-job.mjs';
  * @property {string} measure a module of `measures/`
  * @property {Record<string, number>} settings of the measure
  * @property {Record<string, number>} quick what is different with --quick
+ * @property {number} [rounds] at most so many, for a case that takes minutes
  * @property {Entry[]} entries
  *
  * @typedef {object} Run one contestant in one round of one case
@@ -83,7 +84,7 @@ function plan({ cases }, { rounds, quick, only }) {
   for (const benchCase of cases) {
     const settings = { ...benchCase.settings, ...(quick ? benchCase.quick : {}) };
     const entries = benchCase.entries.filter((entry) => label(benchCase, entry).includes(only ?? ''));
-    for (let round = 0; round < rounds; round++) {
+    for (let round = 0; round < Math.min(rounds, benchCase.rounds ?? rounds); round++) {
       const turn = entries.length === 0 ? 0 : round % entries.length;
       for (const entry of [...entries.slice(turn), ...entries.slice(0, turn)]) {
         runs.push({ benchCase, entry, settings, number: runs.length });

@@ -73,6 +73,7 @@ const cases = [
     measure: 'cleanup',
     settings: { oldRows: 5_000_000, perSecond: 200, warmUp: 1_000, runMs: 60_000, longestMs: 480_000 },
     quick: { oldRows: 20_000, warmUp: 20, runMs: 1_000, longestMs: 30_000 },
+    rounds: 1,
     entries: [
       { contestant: 'nestjs-events, left alone', module: EFFECTS },
       {
