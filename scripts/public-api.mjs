@@ -77,6 +77,8 @@ function membersOf(type, at) {
 function isPublic(member) {
   const hidden = ts.ModifierFlags.Private | ts.ModifierFlags.Protected;
   const declared = member.declarations?.[0];
+  // Under a symbol of the library's own: nobody else has it.
+  if (member.name.startsWith('__@')) return false;
   // What comes from Node's or TypeScript's own types is theirs to change.
   if (declared === undefined || !declared.getSourceFile().fileName.startsWith(resolve(ROOT, 'lib'))) return false;
   return (ts.getCombinedModifierFlags(declared) & hidden) === 0 && !ts.isPrivateIdentifier(declared.name ?? declared);

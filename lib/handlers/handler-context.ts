@@ -6,6 +6,7 @@ import type { NestContainer } from '@nestjs/core/injector/container.js';
 import type { ContextId, InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { EVENTS_CONTEXT, type HandlerArguments } from '../core/events-context.js';
+import { DirectInterceptors } from './direct-interceptors.js';
 import { payloadOf } from './payload.js';
 
 /** A handler with its enhancers, ready to be called. */
@@ -57,6 +58,7 @@ export class HandlerContextFactory {
     const container = Object.create(this.#container, { applicationConfig: { value: config } }) as NestContainer;
     this.#creator = ExternalContextCreator.fromContainer(container);
     // An Observable that completes without a value is a handler that is done, not rxjs's EmptyError.
+    Object.assign(this.#creator, { interceptorsConsumer: new DirectInterceptors() });
     this.#creator.transformToResult = async (result: unknown) =>
       isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result;
     this.#filters = new ExternalExceptionFilterContext(container, config);

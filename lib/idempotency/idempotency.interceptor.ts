@@ -1,9 +1,9 @@
 import { Inject, Optional, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
-import { from, lastValueFrom, type Observable } from 'rxjs';
+import { from, isObservable, lastValueFrom, type Observable } from 'rxjs';
 import { isBatch, type AnyAttempt, type BatchAttempt } from '../core/batch.js';
 import { BatchError, type BatchFailure } from '../core/batch-error.js';
 import type { Attempt } from '../core/delivery.js';
-import { attemptOf, isEventsContext } from '../core/events-context.js';
+import { AROUND, attemptOf, isEventsContext, type DirectInterceptor } from '../core/events-context.js';
 import { isOutcome, outcome, type Outcome } from '../core/outcome.js';
 import { keyOf } from './idempotency-key.js';
 import { IDEMPOTENCY_STORE, type IdempotencyKey, type IdempotencyStore } from './idempotency-store.js';
@@ -14,17 +14,30 @@ const APPLIED = 'idempotency';
  * One effect per event and consumer: the event's id and what the handler writes become durable together, or neither does.
  * The ids of a batch are remembered together, and the handler gets those that are new.
  */
-export class IdempotencyInterceptor implements NestInterceptor {
+export class IdempotencyInterceptor implements NestInterceptor, DirectInterceptor<ExecutionContext> {
   constructor(@Optional() @Inject(IDEMPOTENCY_STORE) private readonly store: IdempotencyStore | null) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    if (this.store === null || !isEventsContext(context)) return next.handle();
+    const handling = this.#begin(context, () => lastValueFrom(next.handle(), { defaultValue: undefined }));
+    return handling === undefined ? next.handle() : from(handle(attemptOf(context), handling));
+  }
+
+  [AROUND](context: ExecutionContext, proceed: () => Promise<unknown>): Promise<unknown> {
+    const handling = this.#begin(context, async () => {
+      const result = await proceed();
+      return isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result;
+    });
+    return handling === undefined ? proceed() : handle(attemptOf(context), handling);
+  }
+
+  /** `undefined` where there is nothing to do. */
+  #begin(context: ExecutionContext, run: () => Promise<unknown>): Handling | undefined {
+    if (this.store === null || !isEventsContext(context)) return undefined;
     const attempt = attemptOf(context);
     // By hand on top of forRoot's: the second application must not take the first for another delivery.
-    if (!attempt.subscription.idempotent || attempt.notes.has(APPLIED)) return next.handle();
+    if (!attempt.subscription.idempotent || attempt.notes.has(APPLIED)) return undefined;
     attempt.notes.add(APPLIED);
-    const handling: Handling = { store: this.store, method: context.getHandler(), effect: () => effectOf(next) };
-    return from(handle(attempt, handling));
+    return { store: this.store, method: context.getHandler(), effect: () => effectOf(run) };
   }
 }
 
@@ -73,8 +86,8 @@ function keysOf({ envelopes, subscription }: BatchAttempt, method: object): Idem
   return keys;
 }
 
-async function effectOf(next: CallHandler): Promise<unknown> {
-  const value: unknown = await lastValueFrom(next.handle(), { defaultValue: undefined });
+async function effectOf(run: () => Promise<unknown>): Promise<unknown> {
+  const value = await run();
   if (isOutcome(value) && (value.kind === 'retry' || value.kind === 'deadLetter')) throw new NoEffect(value);
   return value;
 }
