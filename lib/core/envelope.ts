@@ -2,6 +2,7 @@ import { uuidv7 } from 'uuidv7';
 import { EventsError } from './errors.js';
 import { assertEventName } from './event-name.js';
 import { assertHeaders, emptyHeaders, type Headers } from './headers.js';
+import { isRfc3339 } from './rfc3339.js';
 
 /**
  * An event on its way: what happened (name, data) and how to tell it from others.
@@ -43,9 +44,6 @@ const OPTIONAL_TEXTS = [
   'tracestate',
 ] as const;
 
-/** Date.parse alone also takes "5" and "May 6". */
-const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;
-
 /** Completes and checks an envelope that is about to be published. Throws EVENTS_NAME_INVALID, EVENTS_ENVELOPE_INVALID, EVENTS_HEADER_INVALID. */
 export function createEnvelope<T>(init: EnvelopeInit<T>): Envelope<T> {
   assertEventName(init.name);
@@ -82,8 +80,7 @@ function text(value: unknown, attribute: string, event: string): string {
 
 function timestamp(value: unknown, event: string): string {
   const checked = text(value, 'time', event);
-  const valid = RFC_3339.test(checked) && !Number.isNaN(Date.parse(checked));
-  return valid ? checked : invalid('time', 'is not an RFC 3339 time', event);
+  return isRfc3339(checked) ? checked : invalid('time', 'is not an RFC 3339 time', event);
 }
 
 function invalid(attribute: string, problem: string, event: string): never {

@@ -1,4 +1,5 @@
 import { EventsError } from '../core/errors.js';
+import { isRfc3339 } from '../core/rfc3339.js';
 
 export interface DelayOptions {
   /**
@@ -17,8 +18,6 @@ export interface Delay {
 }
 
 const LONGEST_DELAY_MS = 10 * 366 * 24 * 3_600_000;
-/** Date.parse alone also takes "5" and "May 6". */
-const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;
 
 /** What was asked for, checked; `undefined` for an event that is to go at once. Throws EVENTS_DELAY_INVALID. */
 export function delayOf({ delayMs, notBefore }: DelayOptions, event: string): Delay | undefined {
@@ -40,12 +39,9 @@ export function delayUnsupported(event: string): EventsError {
 }
 
 function time(value: unknown, event: string): Date {
-  const valid = value instanceof Date || (typeof value === 'string' && RFC_3339.test(value));
-  const date = valid ? new Date(value) : undefined;
-  if (date === undefined || Number.isNaN(date.getTime())) {
-    throw invalid('notBefore must be a valid Date, or a text like 2030-01-31T09:00:00Z', event);
-  }
-  return date;
+  if (value instanceof Date && !Number.isNaN(value.getTime())) return new Date(value);
+  if (typeof value === 'string' && isRfc3339(value)) return new Date(value);
+  throw invalid('notBefore must be a valid Date, or a text like 2030-01-31T09:00:00Z', event);
 }
 
 function invalid(problem: string, event: string): EventsError {
