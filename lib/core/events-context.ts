@@ -30,6 +30,6 @@ export function attemptOf(host: HostLike): AnyAttempt {
 export const AROUND = Symbol('nestjs-events.around');
 
 export interface DirectInterceptor<Context extends HostLike = HostLike> {
-  /** What `intercept` does, with a promise. `proceed` may resolve with an Observable. */
+  /** What `intercept` does, with a promise. */
   [AROUND](context: Context, proceed: () => Promise<unknown>): Promise<unknown>;
 }

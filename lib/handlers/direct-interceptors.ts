@@ -1,6 +1,7 @@
 import type { ExecutionContext, NestInterceptor } from '@nestjs/common';
 import { InterceptorsConsumer } from '@nestjs/core/interceptors/interceptors-consumer.js';
 import { AROUND, type DirectInterceptor } from '../core/events-context.js';
+import { settled } from './settled.js';
 
 /**
  * Nest's own, but for the one interceptor that most handlers have: a chain of Observables around it takes longer than
@@ -13,7 +14,7 @@ export class DirectInterceptors extends InterceptorsConsumer {
     if (interceptors.length !== 1 || !isDirect(only)) return super.intercept(...call);
     const context = this.createContext(args, instance, callback);
     context.setType(type as string);
-    return only[AROUND](context, next);
+    return only[AROUND](context, async () => settled(next()));
   }
 }
 

@@ -4,10 +4,10 @@ import { ApplicationConfig, ExternalContextCreator, type ModuleRef } from '@nest
 import { ExternalExceptionFilterContext } from '@nestjs/core/exceptions/external-exception-filter-context.js';
 import type { NestContainer } from '@nestjs/core/injector/container.js';
 import type { ContextId, InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
-import { isObservable, lastValueFrom } from 'rxjs';
 import { EVENTS_CONTEXT, type HandlerArguments } from '../core/events-context.js';
 import { DirectInterceptors } from './direct-interceptors.js';
 import { payloadOf } from './payload.js';
+import { settled } from './settled.js';
 
 /** A handler with its enhancers, ready to be called. */
 export interface HandlerCall {
@@ -57,10 +57,9 @@ export class HandlerContextFactory {
     const config = handlerConfig(enhancers, this.#container.applicationConfig);
     const container = Object.create(this.#container, { applicationConfig: { value: config } }) as NestContainer;
     this.#creator = ExternalContextCreator.fromContainer(container);
-    // An Observable that completes without a value is a handler that is done, not rxjs's EmptyError.
     Object.assign(this.#creator, { interceptorsConsumer: new DirectInterceptors() });
-    this.#creator.transformToResult = async (result: unknown) =>
-      isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result;
+    // An Observable that completes without a value is a handler that is done, not rxjs's EmptyError.
+    this.#creator.transformToResult = settled;
     this.#filters = new ExternalExceptionFilterContext(container, config);
   }
 

@@ -2,7 +2,6 @@ import { ContextIdFactory } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { Injector } from '@nestjs/core/injector/injector.js';
 import type { Module } from '@nestjs/core/injector/module.js';
-import { isObservable, lastValueFrom } from 'rxjs';
 import { isBatch, type AnyAttempt } from '../core/batch.js';
 import type { FailurePolicy } from '../core/delivery.js';
 import { messageOf } from '../core/errors.js';
@@ -11,6 +10,7 @@ import type { EventsLogger } from '../core/logger.js';
 import { isOutcome, outcome, type Outcome } from '../core/outcome.js';
 import type { HandlerCall, HandlerContextFactory } from './handler-context.js';
 import type { HandlerRegistry, RegisteredHandler } from './handler-registry.js';
+import { settled } from './settled.js';
 
 export interface InvokerTools {
   /** Makes the factory, once, when the application has bootstrapped. */
@@ -106,10 +106,4 @@ function argumentsOf(attempt: AnyAttempt): HandlerArguments {
 
 function isScoped(handler: RegisteredHandler): boolean {
   return !handler.wrapper.isDependencyTreeStatic();
-}
-
-/** What a filter returns may be a value, a promise, an Observable, or a promise of one. */
-async function settled(returned: unknown): Promise<unknown> {
-  const value = await returned;
-  return isObservable(value) ? lastValueFrom(value, { defaultValue: undefined }) : value;
 }

@@ -1,5 +1,5 @@
 import { Inject, Optional, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
-import { from, isObservable, lastValueFrom, type Observable } from 'rxjs';
+import { from, lastValueFrom, type Observable } from 'rxjs';
 import { isBatch, type AnyAttempt, type BatchAttempt } from '../core/batch.js';
 import { BatchError, type BatchFailure } from '../core/batch-error.js';
 import type { Attempt } from '../core/delivery.js';
@@ -23,10 +23,7 @@ export class IdempotencyInterceptor implements NestInterceptor, DirectIntercepto
   }
 
   [AROUND](context: ExecutionContext, proceed: () => Promise<unknown>): Promise<unknown> {
-    const handling = this.#begin(context, async () => {
-      const result = await proceed();
-      return isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result;
-    });
+    const handling = this.#begin(context, proceed);
     return handling === undefined ? proceed() : handle(attemptOf(context), handling);
   }
 
