@@ -1,5 +1,6 @@
 import type { Report } from '../core/activity.js';
 import { sleep, within, type Clock } from '../core/clock.js';
+import { doubled } from '../core/doubling.js';
 import { messageOf, withoutCredentials } from '../core/errors.js';
 import { printable, type EventsLogger } from '../core/logger.js';
 import { Waiters } from '../core/waiters.js';
@@ -36,7 +37,6 @@ const BATCHES = 2;
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 60_000;
 const MAX_STORE_BACKOFF_MS = 30_000;
-const MAX_DOUBLINGS = 16;
 const MAX_ERROR_LENGTH = 1_000;
 /** How long the store may take to write down what was confirmed, once the deadline of a stop has come. */
 const LAST_WORDS_MS = 2_000;
@@ -96,7 +96,7 @@ export class RelayLine {
         await this.#rest(result);
       } catch (error) {
         // A hint does not shorten this pause: it says that there is work, not that the database is back.
-        const afterMs = Math.min(this.options.pollMs * 2 ** Math.min(failures++, MAX_DOUBLINGS), MAX_STORE_BACKOFF_MS);
+        const afterMs = doubled(this.options.pollMs, failures++, MAX_STORE_BACKOFF_MS);
         this.#storeFailed(error, `next try in ${afterMs} ms`);
         await sleep(this.tools.clock, afterMs, this.#stopping.signal);
       }
@@ -159,8 +159,7 @@ export class RelayLine {
       return { type: 'parked', error: text };
     }
     notes.failed.push(attempt);
-    const doubled = FIRST_BACKOFF_MS * 2 ** Math.min(entry.failures, MAX_DOUBLINGS);
-    return { type: 'failed', error: text, retryAfterMs: Math.min(doubled, MAX_BACKOFF_MS) };
+    return { type: 'failed', error: text, retryAfterMs: doubled(FIRST_BACKOFF_MS, entry.failures, MAX_BACKOFF_MS) };
   }
 
   /** Once it is written down. */

@@ -1,5 +1,6 @@
 import type { Report } from '../core/activity.js';
 import type { Clock } from '../core/clock.js';
+import { doubled } from '../core/doubling.js';
 import { messageOf } from '../core/errors.js';
 import { printable, type EventsLogger } from '../core/logger.js';
 
@@ -11,7 +12,6 @@ interface PauseTools {
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
-const MAX_DOUBLINGS = 16;
 
 /** Whether a transport is away, by what became of the events that were sent to it. */
 export class TransportPause {
@@ -54,7 +54,7 @@ export class TransportPause {
   begin(error: unknown, event?: string): void {
     if (this.isPaused) return;
     const { clock, logger, report } = this.tools;
-    const afterMs = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(this.#failures++, MAX_DOUBLINGS), LONGEST_PAUSE_MS);
+    const afterMs = doubled(FIRST_PAUSE_MS, this.#failures++, LONGEST_PAUSE_MS);
     this.#until = clock.now() + afterMs;
     report({ type: 'relay-failed', transport: this.transport, ...(event !== undefined && { event }), error });
     logger.warn(

@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { sleep, type Clock } from '../core/clock.js';
+import { doubled } from '../core/doubling.js';
 import { messageOf } from '../core/errors.js';
 import { printable, type EventsLogger } from '../core/logger.js';
 
@@ -28,7 +29,6 @@ interface PgPool {
 
 const FIRST_BACKOFF_MS = 500;
 const LONGEST_BACKOFF_MS = 30_000;
-const MAX_DOUBLINGS = 16;
 
 /** Listens for NOTIFY on a connection of its own, outside the pool, until the returned function is called; reconnects. */
 export function listen(tools: ListenTools): () => Promise<void> {
@@ -46,7 +46,7 @@ async function keepListening(tools: ListenTools, signal: AbortSignal): Promise<v
     try {
       await listenOnce(tools, signal, () => (failures = 0));
     } catch (error) {
-      const afterMs = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures++, MAX_DOUBLINGS), LONGEST_BACKOFF_MS);
+      const afterMs = doubled(FIRST_BACKOFF_MS, failures++, LONGEST_BACKOFF_MS);
       logger.warn(
         `the outbox does not hear of commits elsewhere and polls, next try in ${afterMs} ms: ${printable(messageOf(error))}`,
       );
