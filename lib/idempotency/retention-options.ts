@@ -1,4 +1,5 @@
 import { EventsError } from '../core/errors.js';
+import { rangeProblems } from '../core/ranges.js';
 
 export interface RetentionOptions {
   /** How long a handled event is remembered, 1 to 36,500 days. Default 7. */
@@ -26,11 +27,7 @@ const RANGES = { days: [1, 36_500], everyMs: [1, DAY_MS], batchSize: [1, 100_000
 /** `false`: nothing is ever forgotten. Throws EVENTS_OPTIONS_INVALID, which names every mistake. */
 export function resolveRetention(options: RetentionOptions | false = {}): ResolvedRetention | undefined {
   if (options === false) return undefined;
-  const problems = Object.entries(RANGES).flatMap(([name, [min, max]]) => {
-    const value = options[name as keyof typeof RANGES];
-    const fine = value === undefined || (Number.isInteger(value) && value >= min && value <= max);
-    return fine ? [] : [`retention.${name} must be a whole number from ${min} to ${max}`];
-  });
+  const problems = rangeProblems(options, RANGES, 'retention.');
   const { partitionBy } = options;
   if (partitionBy !== undefined && partitionBy !== 'day') problems.push('retention.partitionBy must be "day"');
   if (problems.length > 0) {

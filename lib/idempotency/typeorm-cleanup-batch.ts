@@ -1,5 +1,6 @@
 import type { QueryRunner } from 'typeorm';
 import { giveBack } from '../typeorm/give-back.js';
+import { readCommitted } from '../typeorm/read-committed.js';
 
 export interface CleanupBatchRequest {
   /** With a connection of its own; released at the end. */
@@ -28,16 +29,11 @@ const LEASE_SECONDS = 30;
 export async function cleanupBatch(request: CleanupBatchRequest): Promise<CleanupBatch | undefined> {
   const { runner } = request;
   try {
-    await runner.startTransaction('READ COMMITTED');
-    try {
+    return await readCommitted(runner, async () => {
       const batch = (await takeTurn(request)) ? await deleteOldest(request) : undefined;
       if (batch !== undefined && batch.rows < request.limit) await giveUpTurn(request);
-      await runner.commitTransaction();
       return batch;
-    } catch (error) {
-      await runner.rollbackTransaction().catch(() => undefined); // the first error is the one to tell
-      throw error;
-    }
+    });
   } finally {
     await giveBack(runner);
   }

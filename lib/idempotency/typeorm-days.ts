@@ -36,13 +36,13 @@ export class TypeormDays {
 
   async add(): Promise<void> {
     if (!this.options.byDay) return;
-    await this.#query(`SELECT ${this.database.schema}.add_processed_events_days($1)`, [DAYS_AHEAD]);
+    await this.database.query(`SELECT ${this.database.schema}.add_processed_events_days($1)`, [DAYS_AHEAD]);
   }
 
   /** Drops the oldest day if all of it is older than this; returns whether there was one. May give up with 55P03. */
   async dropOldest(keepDays: number): Promise<boolean> {
     const { schema } = this.database;
-    const [row] = await this.#query<{ day: unknown }>(`SELECT ${schema}.drop_processed_events_day($1) AS day`, [
+    const [row] = await this.database.query<{ day: unknown }>(`SELECT ${schema}.drop_processed_events_day($1) AS day`, [
       keepDays,
     ]);
     return row?.day != null;
@@ -53,7 +53,7 @@ export class TypeormDays {
     const { schema } = this.database;
     await this.add();
     // The first day counts from here, and anew when no days were left: instances without days may still run.
-    await this.#query(
+    await this.database.query(
       `UPDATE ${schema}.retention SET by_day_since =
          CASE WHEN EXISTS (SELECT FROM ${schema}.processed_events_by_day) THEN coalesce(by_day_since, now()) ELSE now() END`,
     );
@@ -63,7 +63,7 @@ export class TypeormDays {
   /** Back to one table: the days that are left are looked into until they are dropped. */
   async #end(): Promise<void> {
     const { schema } = this.database;
-    const [row] = await this.#query<{ left: boolean }>(
+    const [row] = await this.database.query<{ left: boolean }>(
       `SELECT EXISTS (SELECT FROM ${schema}.processed_events_by_day) AS "left"`,
     );
     this.#inUse = row?.left === true;
@@ -72,7 +72,7 @@ export class TypeormDays {
       `events were remembered by day in the schema ${this.database.schemaName}; from now on they are again remembered in one table, ` +
         'and the days that are left are honoured. Applications that share a schema have to agree on { retention }.',
     );
-    await this.#query(`UPDATE ${schema}.retention SET by_day_since = NULL`);
+    await this.database.query(`UPDATE ${schema}.retention SET by_day_since = NULL`);
   }
 
   async #assertReadCommitted(): Promise<void> {
@@ -93,15 +93,5 @@ export class TypeormDays {
           "Say typeormIdempotency({ isolationLevel: 'READ COMMITTED' }): a delivery has to see what was committed while it waited for another. Or leave partitionBy out.",
       },
     );
-  }
-
-  /** On a connection of its own, for this one statement. */
-  async #query<Row>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
-    const runner = this.database.context.separateRunner();
-    try {
-      return (await runner.query(sql, parameters)) as Row[];
-    } finally {
-      await runner.release();
-    }
   }
 }

@@ -1,11 +1,7 @@
-import type { QueryRunner } from 'typeorm';
-import { giveBack } from '../typeorm/give-back.js';
+import type { StoreDatabase } from '../typeorm/store-database.js';
 
 export interface OutboxCleanup {
-  /** Makes a query runner with a connection of its own. */
-  readonly separateRunner: () => QueryRunner;
-  /** Ready for SQL. */
-  readonly schema: string;
+  readonly database: StoreDatabase;
   /** The number of the advisory lock that one cleaning instance holds. */
   readonly lock: string;
   readonly keepDays: number;
@@ -24,24 +20,20 @@ export async function removePublished(cleanup: OutboxCleanup, signal: AbortSigna
 }
 
 /** The lock ends with the transaction, and so with the connection of an instance that died. */
-async function removePiece({ separateRunner, schema, lock, keepDays }: OutboxCleanup): Promise<number> {
-  const runner = separateRunner();
-  try {
-    const [row] = (await runner.query(
-      `WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1::bigint) AS mine),
-       gone AS (
-         DELETE FROM ${schema}.outbox WHERE position IN (
-           SELECT position FROM ${schema}.outbox
-           WHERE (SELECT mine FROM turn) AND state = 'published'
-             AND published_at < now() - make_interval(hours => 24 * $2::int)
-           ORDER BY published_at LIMIT ${ROWS_OF_A_PIECE}
-         ) RETURNING 1
-       )
-       SELECT count(*)::int AS count FROM gone`,
-      [lock, keepDays],
-    )) as [{ count: number }];
-    return row.count;
-  } finally {
-    await giveBack(runner);
-  }
+async function removePiece({ database, lock, keepDays }: OutboxCleanup): Promise<number> {
+  const { schema } = database;
+  const [row] = await database.query<{ count: number }>(
+    `WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1::bigint) AS mine),
+     gone AS (
+       DELETE FROM ${schema}.outbox WHERE position IN (
+         SELECT position FROM ${schema}.outbox
+         WHERE (SELECT mine FROM turn) AND state = 'published'
+           AND published_at < now() - make_interval(hours => 24 * $2::int)
+         ORDER BY published_at LIMIT ${ROWS_OF_A_PIECE}
+       ) RETURNING 1
+     )
+     SELECT count(*)::int AS count FROM gone`,
+    [lock, keepDays],
+  );
+  return row?.count ?? 0;
 }

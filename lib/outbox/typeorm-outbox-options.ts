@@ -1,4 +1,5 @@
 import { EventsError } from '../core/errors.js';
+import { rangeProblems } from '../core/ranges.js';
 import type { TypeormStoreOptions } from '../typeorm/store-database.js';
 import type { RelaySettings } from './outbox-store.js';
 
@@ -57,11 +58,7 @@ function* problemsOf(options: TypeormOutboxOptions): Generator<string, void> {
     return;
   }
   for (const name of Object.keys(options)) if (!KNOWN.has(name)) yield `${name} is not an option`;
-  for (const [name, [min, max]] of Object.entries(RANGES)) {
-    const value = options[name as keyof typeof RANGES];
-    const fine = value === undefined || (Number.isInteger(value) && value >= min && value <= max);
-    if (!fine) yield `${name} must be a whole number from ${min} to ${max}`;
-  }
+  yield* rangeProblems(options, RANGES);
   for (const name of SWITCHES) {
     if (options[name] !== undefined && typeof options[name] !== 'boolean') yield `${name} must be true or false`;
   }

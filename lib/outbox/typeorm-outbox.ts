@@ -128,10 +128,8 @@ class TypeormOutbox implements OutboxStore {
   async clean(signal: AbortSignal): Promise<void> {
     const { keepDays } = this.#settings;
     if (keepDays === undefined) return;
-    const { context, schema, schemaName } = this.#database;
-    const lock = lockNumber('outbox-cleanup', schemaName);
-    const cleanup = { separateRunner: () => context.separateRunner(), schema, lock, keepDays };
-    const rows = await context.outside(() => removePublished(cleanup, signal));
+    const lock = lockNumber('outbox-cleanup', this.#database.schemaName);
+    const rows = await removePublished({ database: this.#database, lock, keepDays }, signal);
     if (rows > 0) this.#environment.logger.debug(`removed ${rows} events published more than ${keepDays} days ago`);
   }
 

@@ -1,5 +1,6 @@
 import type { QueryRunner } from 'typeorm';
 import { giveBack } from '../typeorm/give-back.js';
+import { readCommitted } from '../typeorm/read-committed.js';
 import { envelopeFromJson } from './outbox-entry.js';
 import type { RelayRequest, RelayResult, TakenEntry } from './outbox-store.js';
 import type { OutboxTable } from './typeorm-outbox-table.js';
@@ -20,16 +21,8 @@ export async function relayBatch(batch: RelayBatch): Promise<RelayResult> {
   try {
     const { slots, nextDueInMs } = await findDue(runner, table, request.transport);
     if (slots.length === 0) return { taken: 0, more: false, nextDueInMs };
-    // Read committed, whatever the DataSource's default: the rows have to be those after the locks were had.
-    await runner.startTransaction('READ COMMITTED');
-    try {
-      const result = await relaySlots(batch, slots);
-      await runner.commitTransaction();
-      return { ...result, nextDueInMs };
-    } catch (error) {
-      await runner.rollbackTransaction().catch(() => undefined);
-      throw error;
-    }
+    // Read committed: the rows have to be those after the locks were had.
+    return { ...(await readCommitted(runner, () => relaySlots(batch, slots))), nextDueInMs };
   } finally {
     await giveBack(runner);
   }

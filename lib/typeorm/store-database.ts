@@ -1,9 +1,11 @@
-import type { DataSource } from 'typeorm';
+import type { DataSource, QueryRunner } from 'typeorm';
 import { EventsError } from '../core/errors.js';
 import type { StoreEnvironment } from '../core/store.js';
 import { resolveDataSource, type DataSourceOption } from './data-source.js';
+import { giveBack } from './give-back.js';
 import { DEFAULT_SCHEMA, quoteSchema } from './migrations.js';
 import type { StoreKind } from './privileges.js';
+import { readCommitted } from './read-committed.js';
 import { ensureSchema } from './schema.js';
 import { TransactionContext } from './transaction-context.js';
 
@@ -46,6 +48,16 @@ export class StoreDatabase {
     return this.#open().context;
   }
 
+  /** One statement on a connection of its own, outside any transaction that is open here. */
+  query<Row>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
+    return this.#apart((runner) => runner.query(sql, parameters) as Promise<Row[]>);
+  }
+
+  /** A short transaction of its own, read committed, outside any that is open here. */
+  transaction<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    return this.#apart((runner) => readCommitted(runner, () => work(runner)));
+  }
+
   async open(): Promise<void> {
     if (this.#opened !== undefined) return;
     const dataSource = resolveDataSource(this.environment, this.options.dataSource);
@@ -56,6 +68,15 @@ export class StoreDatabase {
   close(): void {
     this.#opened?.context.uninstall();
     this.#opened = undefined;
+  }
+
+  async #apart<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    const runner = this.context.separateRunner();
+    try {
+      return await work(runner);
+    } finally {
+      await giveBack(runner);
+    }
   }
 
   async #ensureSchema(dataSource: DataSource): Promise<void> {
