@@ -1,4 +1,3 @@
-import type { EntityManager } from 'typeorm';
 import { codeOf } from '../core/errors.js';
 import type { StoreEnvironment } from '../core/store.js';
 import { ISOLATION_LEVELS, type TransactionIsolation } from '../typeorm/isolation-level.js';
@@ -134,11 +133,11 @@ class TypeormIdempotency implements IdempotencyStore {
     const { isolationLevel } = this.options;
     const opening = { ...remember, explain: (error: unknown) => this.#explain(error) };
     return this.#patience.with(keys, (answered) => {
-      const work = (_: EntityManager, rows: readonly unknown[]): Promise<T> => {
+      const work = (rows: readonly Row[]): Promise<T> => {
         answered();
-        return handle(rows as readonly Row[]);
+        return handle(rows);
       };
-      const run = (): Promise<T> => context.run(work, { owner: 'delivery', isolationLevel, opening });
+      const run = (): Promise<T> => context.runAfter(opening, work, { owner: 'delivery', isolationLevel });
       // One delivery is never part of another's transaction, whoever's context it was started from: they settle apart.
       return context.current()?.owner === 'delivery' ? context.outside(run) : run();
     });

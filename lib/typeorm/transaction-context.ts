@@ -4,7 +4,7 @@ import { giveBack } from './give-back.js';
 import { joinTransaction, workOf, type TransactionArguments } from './joined-runner.js';
 import type { PgClient } from './serial-client.js';
 import { TransactionConnection } from './transaction-connection.js';
-import { TransactionFrame, type Opening, type TransactionWish } from './transaction-frame.js';
+import { TransactionFrame, type Beginning, type Opening, type TransactionWish } from './transaction-frame.js';
 
 /** Where a DataSource keeps its context: the stores of one application share it, two applications do not. */
 const CONTEXT = Symbol('nestjs-events.transaction-context');
@@ -13,7 +13,9 @@ interface WithContext {
 }
 
 type CreateQueryRunner = DataSource['createQueryRunner'];
-type Work<T> = (manager: EntityManager, opened: readonly unknown[]) => Promise<T>;
+type Work<T> = (manager: EntityManager) => Promise<T>;
+/** The body of a transaction, with the rows of its opening statement. */
+type Body<T> = (frame: TransactionFrame, opened: readonly unknown[]) => Promise<T>;
 
 /**
  * One transaction that everything reaches. Inside {@link run}, whatever asks the DataSource for a query runner gets the
@@ -39,7 +41,7 @@ export class TransactionContext {
       (original: (...args: TransactionArguments<unknown>) => Promise<unknown>) =>
         (...args: TransactionArguments<unknown>) => {
           const frame = this.#frame.current();
-          return frame === undefined ? original(...args) : this.#nest(frame, workOf(args));
+          return frame === undefined ? original(...args) : this.#nest(frame, this.#withManager(workOf(args)));
         },
     );
     this.#restore = () => {
@@ -77,13 +79,14 @@ export class TransactionContext {
     return this.#frame.current();
   }
 
-  /**
-   * Runs `work` in a transaction of its own, or in a savepoint of the one that is open here, with the rows of the opening
-   * statement. Rethrows what `work` throws.
-   */
+  /** Runs `work` in a transaction of its own, or in a savepoint of the one that is open here. Rethrows what `work` throws. */
   run<T>(work: Work<T>, wish: TransactionWish): Promise<T> {
-    const frame = this.#frame.current();
-    return frame === undefined ? this.#begin(work, wish) : this.#nest(frame, work, wish.opening);
+    return this.#in(this.#withManager(work), wish);
+  }
+
+  /** The same with the rows of a first statement, and without a manager, which costs something to make. */
+  runAfter<Row, T>(opening: Opening, work: (opened: readonly Row[]) => Promise<T>, wish: TransactionWish): Promise<T> {
+    return this.#in((_, opened) => work(opened as readonly Row[]), wish, opening);
   }
 
   /** Runs `work` as if no transaction were open here: on connections of its own, and not undone with it. */
@@ -96,31 +99,33 @@ export class TransactionContext {
     return this.#createQueryRunner('master');
   }
 
-  async #begin<T>(work: Work<T>, wish: TransactionWish): Promise<T> {
+  #in<T>(body: Body<T>, wish: TransactionWish, opening?: Opening): Promise<T> {
+    const frame = this.#frame.current();
+    return frame === undefined ? this.#begin(body, wish, opening) : this.#nest(frame, body, opening);
+  }
+
+  async #begin<T>(body: Body<T>, wish: TransactionWish, opening: Opening | undefined): Promise<T> {
     const runner = this.separateRunner();
     try {
       const connection = new TransactionConnection(runner, (await runner.connect()) as PgClient, this.dataSource);
-      return await this.#settle(TransactionFrame.outermost(connection, wish.owner, this.#running), work, wish);
+      const frame = TransactionFrame.outermost(connection, wish.owner, this.#running);
+      return await this.#settle(frame, body, { isolationLevel: wish.isolationLevel, opening });
     } finally {
       await giveBack(runner);
     }
   }
 
-  async #nest<T>(frame: TransactionFrame, work: Work<T>, opening?: Opening): Promise<T> {
+  async #nest<T>(frame: TransactionFrame, body: Body<T>, opening?: Opening): Promise<T> {
     // An outer manager used inside a nested transaction means that one: its own turn would come only after it.
     const running = this.current();
     const place = running?.isWithin(frame) === true ? running : frame;
-    return this.#settle(await place.savepoint({ hasBody: true }), work, { opening });
+    return this.#settle(await place.savepoint({ hasBody: true }), body, { opening });
   }
 
-  async #settle<T>(
-    frame: TransactionFrame,
-    work: Work<T>,
-    wish: Pick<TransactionWish, 'isolationLevel' | 'opening'>,
-  ): Promise<T> {
+  async #settle<T>(frame: TransactionFrame, body: Body<T>, beginning: Beginning): Promise<T> {
     try {
-      const opened = await frame.open(wish);
-      const result = await this.#frame.run(frame, () => work(this.#join(frame).manager, opened));
+      const opened = await frame.open(beginning);
+      const result = await this.#frame.run(frame, () => body(frame, opened));
       await frame.commit();
       return result;
     } catch (error) {
@@ -130,8 +135,12 @@ export class TransactionContext {
     }
   }
 
+  #withManager<T>(work: Work<T>): Body<T> {
+    return (frame) => work(this.#join(frame).manager);
+  }
+
   #join(frame: TransactionFrame): QueryRunner {
-    return joinTransaction(this.dataSource, frame, (inner, work) => this.#nest(inner, work));
+    return joinTransaction(this.dataSource, frame, (inner, work) => this.#nest(inner, this.#withManager(work)));
   }
 }
 

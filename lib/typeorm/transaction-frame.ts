@@ -13,7 +13,6 @@ export interface TransactionWish {
   readonly owner: TransactionOwner;
   /** Default: the database's. A savepoint has that of its transaction. */
   readonly isolationLevel?: TransactionIsolation | undefined;
-  readonly opening?: Opening | undefined;
 }
 
 /** The first statement of a transaction. */
@@ -22,6 +21,12 @@ export interface Opening {
   readonly parameters: unknown[];
   /** What to throw instead of the statement's error. */
   readonly explain: (error: unknown) => unknown;
+}
+
+/** How a transaction begins. */
+export interface Beginning {
+  readonly isolationLevel?: TransactionIsolation | undefined;
+  readonly opening?: Opening | undefined;
 }
 
 interface Nesting {
@@ -74,7 +79,7 @@ export class TransactionFrame {
   }
 
   /** Begins the transaction, unless it is a savepoint, which has begun. Returns the rows of the opening statement. */
-  async open({ isolationLevel, opening }: Pick<TransactionWish, 'isolationLevel' | 'opening'>): Promise<unknown[]> {
+  async open({ isolationLevel, opening }: Beginning): Promise<unknown[]> {
     if (this.parent === undefined) await this.connection.begin(isolationLevel);
     if (opening === undefined) return [];
     try {
