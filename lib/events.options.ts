@@ -1,12 +1,17 @@
 import { EventsError } from './core/errors.js';
 import { assertEventPattern } from './core/event-name.js';
+import { retryProblems } from './core/retry-options.check.js';
 import { mergeRetry, type RetryOptions, type RetryOverrides } from './core/retry-options.js';
 import { jsonSerializer, type Serializer } from './core/serializer.js';
 import type { TransportDefinition } from './core/transport.js';
 import type { Routes } from './core/transport-registry.js';
 import type { WindowLimits } from './core/window.js';
+import type { DeadLetterBody } from './core/dead-letter.js';
+import type { DeadLetterStoreDefinition } from './dead-letter/dead-letter-store.js';
 import type { IdempotencyDefinition } from './idempotency/idempotency-store.js';
 import type { OutboxDefinition } from './outbox/outbox-store.js';
+import { DEFAULT_WATCHDOG, type WatchdogOptions } from './observability/watchdog-options.js';
+import type { AttemptLogDefinition } from './retry/attempt-log.js';
 import { DEFAULT_RETRY } from './retry/retry-policy.js';
 import { memory } from './transports/memory/memory.transport.js';
 
@@ -22,6 +27,12 @@ export interface EventsModuleOptions {
   readonly idempotency?: IdempotencyDefinition;
   /** Publish if and only if a transaction commits: `typeormOutbox()`. Default: none. */
   readonly outbox?: OutboxDefinition;
+  /** Where dead letters are kept besides the brokers, and in which form. Default: with the brokers, as they came. */
+  readonly deadLetters?: DeadLettersOptions;
+  /** Finds the event that ends the process: `typeormAttempts()`. Default: none. */
+  readonly attempts?: AttemptLogDefinition;
+  /** Watches for loops that do not end. Default: `{ blockedMs: 10_000, endProcess: false }`; `false`: not watched. */
+  readonly watchdog?: Partial<WatchdogOptions> | false;
   /** Default: 4 attempts, exponential from 100 ms to 5 s, with jitter. */
   readonly retry?: RetryOverrides;
   /** Deliveries of one handler at the same time in this process. Default 10. */
@@ -40,6 +51,17 @@ export interface EventsModuleOptions {
   readonly serializer?: Serializer;
 }
 
+export interface DeadLettersOptions {
+  /** Keeps them in the database, for operators: `typeormDeadLetters()`. Default: they stay with the brokers. */
+  readonly store?: DeadLetterStoreDefinition;
+  /** Whether this process brings what lands with the brokers into the store. Default true. */
+  readonly collect?: boolean;
+  /** What a broker keeps as the body: `original` (default), or `json`: a description with the original inside. */
+  readonly body?: DeadLetterBody;
+  /** How often the store is asked for redrives requested elsewhere, in milliseconds. Default 1,000. */
+  readonly pollMs?: number;
+}
+
 /** The same with every default filled in. */
 export interface ResolvedEventsOptions {
   readonly service: string;
@@ -47,6 +69,9 @@ export interface ResolvedEventsOptions {
   readonly routes: Routes;
   readonly idempotency: IdempotencyDefinition | undefined;
   readonly outbox: OutboxDefinition | undefined;
+  readonly deadLetters: ResolvedDeadLettersOptions;
+  readonly attempts: AttemptLogDefinition | undefined;
+  readonly watchdog: WatchdogOptions | false;
   readonly retry: RetryOptions;
   readonly concurrency: number;
   readonly window: WindowLimits;
@@ -57,12 +82,22 @@ export interface ResolvedEventsOptions {
   readonly serializer: Serializer;
 }
 
+export interface ResolvedDeadLettersOptions {
+  readonly store: DeadLetterStoreDefinition | undefined;
+  readonly collect: boolean;
+  readonly body: DeadLetterBody;
+  readonly pollMs: number;
+}
+
 const KNOWN = new Set([
   'service',
   'transports',
   'routes',
   'idempotency',
   'outbox',
+  'deadLetters',
+  'attempts',
+  'watchdog',
   'retry',
   'concurrency',
   'window',
@@ -91,6 +126,17 @@ export function resolveOptions(options: EventsModuleOptions): ResolvedEventsOpti
     routes: options.routes ?? {},
     idempotency: options.idempotency,
     outbox: options.outbox,
+    deadLetters: {
+      store: options.deadLetters?.store,
+      collect: options.deadLetters?.collect ?? true,
+      body: options.deadLetters?.body ?? 'original',
+      pollMs: options.deadLetters?.pollMs ?? 1_000,
+    },
+    attempts: options.attempts,
+    watchdog: options.watchdog !== false && {
+      blockedMs: options.watchdog?.blockedMs ?? DEFAULT_WATCHDOG.blockedMs,
+      endProcess: options.watchdog?.endProcess ?? DEFAULT_WATCHDOG.endProcess,
+    },
     retry: mergeRetry(DEFAULT_RETRY, options.retry),
     concurrency: options.concurrency ?? 10,
     window: { maxDeliveries: 1_000, maxBytes: 16 * 1_024 * 1_024, ...options.window },
@@ -104,7 +150,6 @@ export function resolveOptions(options: EventsModuleOptions): ResolvedEventsOpti
 
 function findProblems(options: EventsModuleOptions): string[] {
   if (typeof options !== 'object' || options === null) return ['they are not an object'];
-  const { retry } = options;
   return [
     ...unknownNames(options),
     ...(typeof options.service === 'string' && /^[A-Za-z0-9_.-]{1,120}$/.test(options.service)
@@ -113,12 +158,14 @@ function findProblems(options: EventsModuleOptions): string[] {
     ...transportProblems(options),
     ...definitionProblem('idempotency', options.idempotency, 'typeormIdempotency()'),
     ...definitionProblem('outbox', options.outbox, 'typeormOutbox()'),
-    ...positiveInteger('retry.attempts', retry?.attempts),
-    ...positiveInteger('retry.backoff.initialMs', retry?.backoff?.initialMs),
-    ...positiveInteger('retry.backoff.maxMs', retry?.backoff?.maxMs),
-    ...(['exponential', 'fixed', undefined].includes(retry?.backoff?.type)
+    ...definitionProblem('deadLetters.store', options.deadLetters?.store, 'typeormDeadLetters()'),
+    ...(['original', 'json', undefined].includes(options.deadLetters?.body)
       ? []
-      : ['retry.backoff.type must be "exponential" or "fixed"']),
+      : ['deadLetters.body must be "original" or "json"']),
+    ...positiveInteger('deadLetters.pollMs', options.deadLetters?.pollMs),
+    ...definitionProblem('attempts', options.attempts, 'typeormAttempts()'),
+    ...watchdogProblems(options.watchdog),
+    ...retryProblems('retry', options.retry),
     ...positiveInteger('concurrency', options.concurrency),
     ...positiveInteger('window.maxDeliveries', options.window?.maxDeliveries),
     ...positiveInteger('window.maxBytes', options.window?.maxBytes),
@@ -167,6 +214,18 @@ function patternProblem(pattern: string): string[] {
 function definitionProblem(path: string, value: unknown, example: string): string[] {
   if (value === undefined || typeof (value as { create?: unknown }).create === 'function') return [];
   return [`${path} must be made by ${example} or its like`];
+}
+
+function watchdogProblems(watchdog: unknown): string[] {
+  if (watchdog === undefined || watchdog === false) return [];
+  if (typeof watchdog !== 'object' || watchdog === null) {
+    return ['watchdog must be false or { blockedMs, endProcess }'];
+  }
+  const { blockedMs, endProcess } = watchdog as { blockedMs?: unknown; endProcess?: unknown };
+  return [
+    ...positiveInteger('watchdog.blockedMs', blockedMs),
+    ...(['boolean', 'undefined'].includes(typeof endProcess) ? [] : ['watchdog.endProcess must be true or false']),
+  ];
 }
 
 function positiveInteger(path: string, value: unknown): string[] {

@@ -1,11 +1,14 @@
 import type { Clock } from './clock.js';
 import { Fifo } from './fifo.js';
 import { Lanes, type Slot } from './lanes.js';
+import type { Limit } from './limit.js';
 import type { BatchOptions } from './subscription.js';
 
 export interface BatchLanesOptions<T> extends BatchOptions {
   /** How many batches, and items by themselves, run at the same time; parked ones do not count. */
   readonly concurrency: number;
+  /** As in {@link Lanes}: of batches, and items by themselves. */
+  readonly limit?: Limit | undefined;
   /** Whether an item cannot be part of a batch. */
   readonly isAlone: (item: T) => boolean;
   /** Must not throw. Returns the items that have to run by themselves then, in order; their keys stay held until they have. */
@@ -57,9 +60,9 @@ export class BatchLanes<T> {
   #closed = false;
 
   constructor(private readonly options: BatchLanesOptions<T>) {
-    const { concurrency, clock, onError } = options;
+    const { concurrency, limit, clock, onError } = options;
     this.#jobs = new Lanes({
-      ...{ concurrency, clock, onError },
+      ...{ concurrency, limit, clock, onError },
       run: (job, slot) => (job === 'batch' ? this.#runBatch(slot) : this.#runAlone(job, slot)),
     });
   }

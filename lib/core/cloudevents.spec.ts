@@ -108,10 +108,12 @@ describe('an event in binary mode', () => {
     });
   });
 
-  it('may spell its attributes in any case, and repeat them', () => {
-    const headers = { 'ce-ID': '1', 'ce-Source': ['s', 'other'], 'ce-type': [Buffer.from('a.b')], 'ce-subject': [] };
-    expect(read(withHeaders(headers))).toMatchObject({ id: '1', source: 's', name: 'a.b' });
-    expect(read(withHeaders(headers))).not.toHaveProperty('subject');
+  it('may spell its attributes in any case; one that is repeated, or no UTF-8, is none', () => {
+    const headers = { 'ce-ID': '1', 'ce-Source': ['s'], 'ce-type': [Buffer.from('a.b')] };
+    const noText = { 'ce-subject': ['one', 'two'], 'ce-partitionkey': Uint8Array.of(0xfc), 'ce-traceparent': [] };
+    const envelope = read(withHeaders({ ...headers, ...noText }));
+    expect(envelope).toMatchObject({ id: '1', source: 's', name: 'a.b' });
+    for (const absent of ['subject', 'key', 'traceparent']) expect(envelope).not.toHaveProperty(absent);
   });
 
   it('takes the preferred prefix when an attribute comes with several, in whatever order', () => {
@@ -156,8 +158,14 @@ describe('an event in binary mode', () => {
     [
       'with an attribute in Latin-1',
       withHeaders({ ...marked(required), 'ce-id': Uint8Array.of(0xfc) }),
-      'not valid UTF-8',
+      'CloudEvents attributes are missing: id',
     ],
+    [
+      'with two ids',
+      withHeaders({ ...marked(required), 'ce-id': ['1', '2'] }),
+      'CloudEvents attributes are missing: id',
+    ],
+    ['with a time of mails', withHeaders(marked({ ...required, time: 'May 6, 2024' })), 'not an RFC 3339 time'],
   ])('is refused %s, saying so', (_what, received, expected) => {
     expect(problem(received)).toMatch(/^the event cannot be decoded: .*mend its publisher/s);
     expect(problem(received)).toContain(expected);

@@ -3,7 +3,8 @@ import type { Envelope } from './envelope.js';
 import { EventsError, messageOf } from './errors.js';
 import { emptyHeaders, isBytes, type HeaderValue, type Headers } from './headers.js';
 import { idInstead, type OnMissingId } from './missing-id.js';
-import { decodeUtf8, parseJson, type Serializer } from './serializer.js';
+import { isRfc3339 } from './rfc3339.js';
+import { decodeUtf8, jsonSerializer, parseJson, type Serializer } from './serializer.js';
 
 /** CloudEvents 1.0 attribute (lower case) for each field of the envelope. @see https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md */
 const ATTRIBUTES = {
@@ -24,6 +25,7 @@ const FIELDS = Object.keys(ATTRIBUTES) as Field[];
 /** The attributes that an envelope has. */
 export const CLOUD_EVENT_ATTRIBUTES: readonly string[] = ['specversion', ...Object.values(ATTRIBUTES)];
 
+const STRUCTURED_CONTENT_TYPE = 'application/cloudevents+json; charset=utf-8';
 const STRUCTURED_TYPE = /^application\/cloudevents\+json\b/i;
 
 /** An envelope in binary mode: attributes beside the body. */
@@ -66,6 +68,19 @@ export function toCloudEvent(envelope: Envelope, serializer: Serializer): Binary
     if (value !== undefined) attributes[ATTRIBUTES[field]] = value;
   }
   return { attributes, contentType, body };
+}
+
+/** All in one JSON body, whatever carries it. Throws EVENTS_DATA_NOT_SERIALIZABLE. */
+export function toStructured(envelope: Envelope): { readonly body: Uint8Array; readonly contentType: string } {
+  const event: Record<string, unknown> = { specversion: '1.0' };
+  for (const field of FIELDS) {
+    const value = envelope[field];
+    if (value !== undefined) event[ATTRIBUTES[field]] = value;
+  }
+  const { data } = envelope;
+  if (isBytes(data)) Object.assign(event, { datacontenttype: 'application/octet-stream', data_base64: base64Of(data) });
+  else Object.assign(event, { datacontenttype: 'application/json', data: data ?? null });
+  return { body: jsonSerializer.serialize(event, envelope.name).body, contentType: STRUCTURED_CONTENT_TYPE };
 }
 
 /** Reads binary and structured mode. Throws EVENTS_UNDECODABLE, which names what is missing or wrong. */
@@ -122,8 +137,10 @@ function separate(received: ReceivedCloudEvent): { attributes: Map<string, strin
   const headers = emptyHeaders();
   for (const [name, value] of Object.entries(received.headers)) {
     const prefix = received.prefixes.find((each) => name.startsWith(each));
-    if (prefix !== undefined) byPrefix.get(prefix)?.set(name.slice(prefix.length).toLowerCase(), textOf(value));
-    else if (received.ownHeaders?.has(name) !== true) headers[name] = value;
+    if (prefix !== undefined) {
+      const text = textOf(value);
+      if (text !== undefined) byPrefix.get(prefix)?.set(name.slice(prefix.length).toLowerCase(), text);
+    } else if (received.ownHeaders?.has(name) !== true) headers[name] = value;
   }
   // The last entry of a name wins: the preferred prefix comes last.
   const attributes = new Map([...byPrefix.values()].reverse().flatMap((each) => [...each]));
@@ -158,7 +175,7 @@ function readAttributes(
 function timeOf(time: string | undefined): string {
   if (time === undefined) return new Date().toISOString();
   if (/^\d{1,15}$/.test(time)) return new Date(Number(time)).toISOString();
-  if (Number.isNaN(Date.parse(time))) throw undecodable('its time is not an RFC 3339 time');
+  if (!isRfc3339(time)) throw undecodable('its time is not an RFC 3339 time');
   return time;
 }
 
@@ -167,16 +184,21 @@ function keyText(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString(isUtf8(key) ? 'utf8' : 'base64');
 }
 
+function base64Of(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+}
+
 function bytesOf(base64: string): Uint8Array {
   // Buffer.from skips what is not base64 and would hand over other bytes than were sent.
   if (!/^[A-Za-z0-9+/_=\s-]*$/.test(base64)) throw undecodable('its data_base64 is not base64');
   return Buffer.from(base64, 'base64');
 }
 
-function textOf(value: HeaderValue): string {
+/** One that is repeated, or no UTF-8, is no attribute. */
+function textOf(value: HeaderValue): string | undefined {
   if (typeof value === 'string') return value;
-  if (isBytes(value)) return decodeUtf8(value);
-  return value.length > 0 ? textOf(value[0] as string | Uint8Array) : '';
+  if (isBytes(value)) return isUtf8(value) ? decodeUtf8(value) : undefined;
+  return value.length === 1 ? textOf(value[0] as string | Uint8Array) : undefined;
 }
 
 function withoutId(event: string): EventsError {

@@ -1,148 +1,83 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
-import { deadLetterError, fromDeadLetterHeaders, toDeadLetterHeaders, type DeadLetter } from './dead-letter.js';
-import type { HeaderValue, Headers } from './headers.js';
+import { deadLetterError, deadLetterId } from './dead-letter.js';
+import type { RawEvent } from './delivery.js';
 
-const text = fc.string({ unit: 'binary' });
-const time = fc
-  .date({ min: new Date(0), max: new Date('9999-12-31'), noInvalidDate: true })
-  .map((at) => at.toISOString());
-const part = fc.oneof(text, fc.uint8Array());
-const originalHeaders = fc.dictionary(
-  fc
-    .oneof(text, fc.constantFrom('ce_id', '__proto__', 'content-type', 'x-death'))
-    .filter((name) => !name.startsWith('events-dl-')),
-  fc.oneof(part, fc.array(part)) as fc.Arbitrary<HeaderValue>,
-);
-const place = fc.record(
-  { transport: text, address: text, partition: fc.nat(), position: fc.bigInt({ min: 0n }).map(String) },
-  { requiredKeys: ['transport', 'address'] },
-);
-const letters: fc.Arbitrary<DeadLetter> = fc.record(
-  {
-    group: text,
-    handler: text,
-    event: text,
-    id: text,
-    error: fc
-      .record({ code: text, message: text, stack: fc.option(text, { nil: undefined }) })
-      .map(({ code, message, stack }) => deadLetterError(code, message, stack)),
-    attempts: fc.nat(),
-    firstFailureAt: time,
-    lastFailureAt: time,
-    original: fc.record(
-      { place, body: fc.option(fc.uint8Array()), headers: originalHeaders, key: fc.uint8Array() },
-      { requiredKeys: ['place', 'body', 'headers'] },
-    ),
-  },
-  { requiredKeys: ['group', 'handler', 'error', 'attempts', 'firstFailureAt', 'lastFailureAt', 'original'] },
-);
+describe('deadLetterError', () => {
+  class OutOfStock extends Error {
+    override readonly name = 'Renamed';
+    readonly code = 'E_STOCK';
+  }
 
-const stored = ({ original }: DeadLetter): { body: Uint8Array | null; key?: Uint8Array } =>
-  original.key === undefined ? { body: original.body } : { body: original.body, key: original.key };
-
-const letter: DeadLetter = {
-  group: 'shop',
-  handler: 'Mail.send',
-  event: 'orders.order.placed',
-  id: '1',
-  error: { code: 'EX', message: 'broken', stack: 'Error: broken\n  at x' },
-  attempts: 4,
-  firstFailureAt: '2024-05-06T07:08:09.000Z',
-  lastFailureAt: '2024-05-06T07:09:09.000Z',
-  original: {
-    place: { transport: 'kafka', address: 'orders.order', partition: 2, position: '9007199254740993' },
-    body: Uint8Array.of(0, 255),
-    headers: { ce_id: '1', raw: Uint8Array.of(255), many: ['a', Uint8Array.of(1)] },
-    key: Uint8Array.of(7),
-  },
-};
-
-describe('a dead letter in headers', () => {
-  it('is read back as it was written, with binary and repeated headers as they came', () => {
-    fc.assert(
-      fc.property(letters, (each) => {
-        expect(fromDeadLetterHeaders(toDeadLetterHeaders(each), stored(each))).toEqual(each);
-      }),
-      { numRuns: 300 },
-    );
-  });
-
-  it('is read back from a broker that has bytes for headers, as Kafka has', () => {
-    fc.assert(
-      fc.property(letters, (each) => {
-        const headers = Object.fromEntries(
-          Object.entries(toDeadLetterHeaders(each)).map(([name, value]) => [
-            name,
-            typeof value === 'string' ? Buffer.from(value) : value,
-          ]),
-        );
-        const { original, ...facts } = fromDeadLetterHeaders(headers, stored(each)) as DeadLetter;
-        const { original: expected, ...expectedFacts } = each;
-        expect(facts).toEqual(expectedFacts);
-        expect(original.place).toEqual(expected.place);
-        expect(Object.keys(original.headers)).toEqual(Object.keys(expected.headers));
-      }),
-      { numRuns: 300 },
-    );
-  });
-
-  it('says in plain headers what failed, where and why, beside the original ones', () => {
-    expect({ ...toDeadLetterHeaders(letter) }).toEqual({
-      ...letter.original.headers,
-      'events-dl-group': 'shop',
-      'events-dl-handler': 'Mail.send',
-      'events-dl-event': 'orders.order.placed',
-      'events-dl-id': '1',
-      'events-dl-error-code': 'EX',
-      'events-dl-error-message': 'broken',
-      'events-dl-error-stack': 'Error: broken\n  at x',
-      'events-dl-attempts': '4',
-      'events-dl-first-failure-at': '2024-05-06T07:08:09.000Z',
-      'events-dl-last-failure-at': '2024-05-06T07:09:09.000Z',
-      'events-dl-transport': 'kafka',
-      'events-dl-address': 'orders.order',
-      'events-dl-partition': '2',
-      'events-dl-position': '9007199254740993',
+  it('has the class, the code, the message and the stack', () => {
+    const error = new OutOfStock('none left');
+    expect(deadLetterError(error)).toEqual({
+      class: 'OutOfStock',
+      code: 'E_STOCK',
+      message: 'none left',
+      stack: error.stack,
     });
   });
 
-  it('takes no fact over from a dead letter that the original was itself', () => {
-    const { event: _event, id: _id, ...undecodable } = letter;
-    const place = { transport: 'rabbitmq', address: 'q' };
-    const again: DeadLetter = { ...undecodable, original: { place, body: null, headers: toDeadLetterHeaders(letter) } };
-    const read = fromDeadLetterHeaders(toDeadLetterHeaders(again), { body: null }) as DeadLetter;
-    expect(read).not.toHaveProperty('event');
-    expect(read.original.place).toEqual(place);
-    expect({ ...read.original.headers }).toEqual(letter.original.headers);
+  it.each<[what: unknown, error: ReturnType<typeof deadLetterError>]>([
+    ['a text', { class: 'string', code: 'string', message: 'a text' }],
+    [undefined, { class: 'undefined', code: 'undefined', message: 'undefined' }],
+    [
+      { code: 'C', message: 'm' },
+      { class: 'object', code: 'C', message: '{"code":"C","message":"m"}' },
+    ],
+  ])('describes what is no Error: %j', (thrown, described) => {
+    expect(deadLetterError(thrown)).toEqual(described);
   });
 
-  it.each<[string, Headers]>([
-    ['no headers', {}],
-    ['a user’s headers', { group: 'shop', handler: 'x' }],
-    ['a group only', { 'events-dl-group': 'shop' }],
-    ['a list for a group', { 'events-dl-group': ['shop'], 'events-dl-handler': 'x' }],
-  ])('is none with %s', (_what, headers) => {
-    expect(fromDeadLetterHeaders(headers, { body: null })).toBeUndefined();
-  });
-});
-
-describe('deadLetterError', () => {
-  it('cuts code, message and stack, so that a dead letter near the size limit can be written', () => {
-    const long = 'x'.repeat(1_000_000);
-    const { code, message, stack } = deadLetterError(long, long, long);
-    expect([code.length, message.length, stack?.length]).toEqual([256, 1_024, 8_192]);
-  });
-
-  it('leaves short ones alone, and out what is not there', () => {
-    expect(deadLetterError('C', 'm', undefined)).toEqual({ code: 'C', message: 'm' });
-    expect(deadLetterError('C', 'm', '')).toEqual({ code: 'C', message: 'm', stack: '' });
+  it('cuts code, message and stack by their bytes, so that a dead letter near the size limit can be written', () => {
+    const long = '☃'.repeat(100_000);
+    const error = Object.assign(new Error(long), { code: long, stack: long });
+    const { code, message, stack } = deadLetterError(error);
+    const bytes = [code, message, stack ?? ''].map((each) => Buffer.byteLength(each));
+    expect(bytes).toEqual([255, 1_023, 8_190]);
   });
 
   it('never leaves half a character, which jsonb columns refuse', () => {
-    const emoji = `x${'🙂'.repeat(10_000)}`;
-    const { code, message, stack } = deadLetterError(emoji, emoji, emoji);
-    expect([code, message, stack].map((each) => each?.isWellFormed())).toEqual([true, true, true]);
-    expect(deadLetterError('C', 'half \ud800 of one', undefined).message.isWellFormed()).toBe(true);
+    for (let padding = 0; padding < 4; padding++) {
+      const { message } = deadLetterError(new Error('x'.repeat(padding) + '🙂'.repeat(10_000)));
+      expect(message).toBe('x'.repeat(padding) + '🙂'.repeat(Math.floor((1_024 - padding) / 4)));
+    }
+    expect(deadLetterError(new Error('half \ud800 of one')).message.isWellFormed()).toBe(true);
+  });
+
+  it('keeps credentials to itself', () => {
+    const described = deadLetterError(new Error('cannot reach amqp://shop:secret@broker'));
+    expect(JSON.stringify(described)).not.toContain('secret');
+    expect(described.message).toBe('cannot reach amqp://shop:***@broker');
+  });
+});
+
+describe('deadLetterId', () => {
+  const original: RawEvent = {
+    place: { transport: 'kafka', address: 'orders.order', partition: 1, position: '7' },
+    body: Buffer.from('{}'),
+    headers: {},
+  };
+  const identity = { group: 'shop', handler: 'mail', envelope: { source: 's', id: '1' }, original };
+  const elsewhere = { ...original, place: { ...original.place, position: '8' } };
+
+  it('is the same for one event in one handler, wherever it comes from', () => {
+    expect(deadLetterId({ ...identity, original: elsewhere })).toBe(deadLetterId(identity));
+    expect(deadLetterId(identity)).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  });
+
+  it('is another for another group, handler, source, id or body, and for another place where there is no id', () => {
+    const { envelope: _, ...undecodable } = identity;
+    const others = [
+      identity,
+      { ...identity, group: 'shop2' },
+      { ...identity, handler: 'mails' },
+      { ...identity, envelope: { source: 't', id: '1' } },
+      { ...identity, envelope: { source: 's', id: '2' } },
+      { ...identity, original: { ...original, body: Buffer.from('{ }') } },
+      undecodable,
+      { ...undecodable, original: elsewhere },
+    ];
+    expect(new Set(others.map(deadLetterId)).size).toBe(others.length);
   });
 });

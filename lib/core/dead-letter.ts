@@ -1,22 +1,40 @@
-import type { Place, RawEvent } from './delivery.js';
-import { emptyHeaders, isBytes, type HeaderValue, type Headers } from './headers.js';
+import type { RawEvent } from './delivery.js';
+import type { Envelope } from './envelope.js';
+import { codeOf, messageOf, withoutCredentials } from './errors.js';
+import { uuidFrom } from './uuid.js';
+
+/**
+ * Why an event is a dead letter. `failed`: by our decision, after its attempts or at once. The others are the broker's own:
+ * its time to live was over, its queue too long, it was given back too often, or a program refused it.
+ */
+export type DeadLetterReason = 'failed' | 'expired' | 'maxlen' | 'delivery-limit' | 'rejected';
 
 /** A parked event and why. The original body, headers and key are kept as they came. */
 export interface DeadLetter {
+  /**
+   * Its own id, a UUID: the same wherever it is read. It is made of what it is about (see {@link deadLetterId}), and so is
+   * the same, too, when an event is written twice; unless neither an id nor a place tells that event from others.
+   */
+  readonly id: string;
   readonly group: string;
   readonly handler: string;
   readonly original: RawEvent;
-  /** Known when the event could be decoded. */
+  /** The event's name and id, known when it could be decoded. */
   readonly event?: string;
-  readonly id?: string;
+  readonly eventId?: string;
+  readonly reason: DeadLetterReason;
   readonly error: DeadLetterError;
   readonly attempts: number;
+  /** The trace that the event was published in, out of its `traceparent`: 32 hexadecimal digits. */
+  readonly traceId?: string;
   /** RFC 3339. */
   readonly firstFailureAt: string;
   readonly lastFailureAt: string;
 }
 
 export interface DeadLetterError {
+  /** The name of the error's class. */
+  readonly class: string;
   /** The error's stable code, else its class. */
   readonly code: string;
   readonly message: string;
@@ -24,96 +42,54 @@ export interface DeadLetterError {
   readonly stack?: string;
 }
 
-/** Prefix of the headers that turn an original record into a dead letter. */
-const PREFIX = 'events-dl-';
-const MAX_CODE = 256;
-const MAX_MESSAGE = 1_024;
-const MAX_STACK = 8_192;
+/** How a broker keeps the body of a dead letter: the event's own, or a description of it in JSON with the original inside. */
+export type DeadLetterBody = 'original' | 'json';
 
-/** Describes an error within bounds. */
-export function deadLetterError(code: string, message: string, stack: string | undefined): DeadLetterError {
-  const described = { code: cut(code, MAX_CODE), message: cut(message, MAX_MESSAGE) };
-  return stack === undefined ? described : { ...described, stack: cut(stack, MAX_STACK) };
-}
+const MAX_CODE_BYTES = 256;
+const MAX_MESSAGE_BYTES = 1_024;
+const MAX_STACK_BYTES = 8_192;
 
-/** The original headers plus ours: how a broker that has headers carries a dead letter. The body is the original body. */
-export function toDeadLetterHeaders(letter: DeadLetter): Record<string, HeaderValue> {
-  const { place } = letter.original;
-  const facts: Record<string, string | undefined> = {
-    group: letter.group,
-    handler: letter.handler,
-    event: letter.event,
-    id: letter.id,
-    'error-code': letter.error.code,
-    'error-message': letter.error.message,
-    'error-stack': letter.error.stack,
-    attempts: String(letter.attempts),
-    'first-failure-at': letter.firstFailureAt,
-    'last-failure-at': letter.lastFailureAt,
-    transport: place.transport,
-    address: place.address,
-    partition: place.partition?.toString(),
-    position: place.position,
+/** Describes an error within bounds, and without the credentials that some clients put into their messages. */
+export function deadLetterError(error: unknown): DeadLetterError {
+  const described = {
+    class: cut(classOf(error), MAX_CODE_BYTES),
+    code: cut(codeOf(error), MAX_CODE_BYTES),
+    message: cut(withoutCredentials(messageOf(error)), MAX_MESSAGE_BYTES),
   };
-  const headers = withoutFacts(letter.original.headers);
-  for (const [name, value] of Object.entries(facts)) if (value !== undefined) headers[PREFIX + name] = value;
-  return headers;
+  const stack = error instanceof Error ? error.stack : undefined;
+  return stack === undefined ? described : { ...described, stack: cut(withoutCredentials(stack), MAX_STACK_BYTES) };
 }
 
-/** The other way round. `undefined` when the headers are not those of a dead letter of ours. */
-export function fromDeadLetterHeaders(
-  headers: Headers,
-  stored: { body: Uint8Array | null; key?: Uint8Array },
-): DeadLetter | undefined {
-  const fact = (name: string): string | undefined => textOf(headers[PREFIX + name]);
-  const group = fact('group');
-  const handler = fact('handler');
-  if (group === undefined || handler === undefined) return undefined;
-  const stack = fact('error-stack');
-  return {
-    group,
-    handler,
-    ...optional('event', fact('event')),
-    ...optional('id', fact('id')),
-    error: { code: fact('error-code') ?? '', message: fact('error-message') ?? '', ...optional('stack', stack) },
-    attempts: Number(fact('attempts') ?? 0),
-    firstFailureAt: fact('first-failure-at') ?? '',
-    lastFailureAt: fact('last-failure-at') ?? '',
-    original: {
-      place: placeFrom(fact),
-      body: stored.body,
-      headers: withoutFacts(headers),
-      ...(stored.key === undefined ? {} : { key: stored.key }),
-    },
-  };
+/** What a dead letter is about: two of one event for one handler are the same, whoever writes them. */
+export interface DeadLetterIdentity {
+  readonly group: string;
+  readonly handler: string;
+  readonly envelope?: Pick<Envelope, 'source' | 'id'> | undefined;
+  readonly original: RawEvent;
 }
 
-function withoutFacts(headers: Headers): Record<string, HeaderValue> {
-  const original = emptyHeaders();
-  for (const [name, value] of Object.entries(headers)) if (!name.startsWith(PREFIX)) original[name] = value;
-  return original;
+/**
+ * The same for every time one event fails in one handler. The body counts, so that two events to which a publisher gave
+ * one id stay two; without an id, the place counts.
+ */
+export function deadLetterId({ group, handler, envelope, original }: DeadLetterIdentity): string {
+  const { transport, address, partition, position } = original.place;
+  const about =
+    envelope === undefined ? [transport, address, partition, position] : ['event', envelope.source, envelope.id];
+  return uuidFrom(JSON.stringify([group, handler, ...about]), original.body ?? '');
+}
+
+function classOf(error: unknown): string {
+  return error instanceof Error ? error.constructor.name || error.name : typeof error;
 }
 
 /** Never leaves half a character, which has no UTF-8 form and which PostgreSQL's jsonb refuses. */
-function cut(text: string, maxLength: number): string {
-  return text.slice(0, maxLength).toWellFormed();
-}
-
-function placeFrom(fact: (name: string) => string | undefined): Place {
-  const partition = fact('partition');
-  return {
-    transport: fact('transport') ?? '',
-    address: fact('address') ?? '',
-    ...(partition === undefined ? {} : { partition: Number(partition) }),
-    ...optional('position', fact('position')),
-  };
-}
-
-function optional<K extends string>(name: K, value: string | undefined): Partial<Record<K, string>> {
-  return value === undefined ? {} : ({ [name]: value } as Record<K, string>);
-}
-
-function textOf(value: HeaderValue | undefined): string | undefined {
-  if (typeof value === 'string') return value;
-  return isBytes(value) ? Buffer.from(value).toString('utf8') : undefined;
+function cut(text: string, maxBytes: number): string {
+  const whole = text.slice(0, maxBytes).toWellFormed();
+  const bytes = Buffer.from(whole);
+  if (bytes.byteLength <= maxBytes) return whole;
+  let end = maxBytes;
+  // n.b. in UTF-8 the bytes of a character that follow its first are 10xxxxxx
+  while (((bytes[end] as number) & 0xc0) === 0x80) end--;
+  return bytes.toString('utf8', 0, end);
 }

@@ -1,6 +1,6 @@
 import type { Envelope } from './envelope.js';
 import type { Headers } from './headers.js';
-import type { Outcome } from './outcome.js';
+import type { FinalOutcome, Outcome } from './outcome.js';
 import type { Subscription } from './subscription.js';
 
 /** Where an event came from, in the broker's words. */
@@ -12,6 +12,8 @@ export interface Place {
   readonly partition?: number;
   /** Offset or message id, as text: Kafka's offsets have 64 bits. */
   readonly position?: string;
+  /** When it was published, by the broker's word: whole milliseconds since the Unix epoch. */
+  readonly timestamp?: number;
 }
 
 /** What arrived, untouched: what a dead letter keeps. */
@@ -30,12 +32,14 @@ export interface Delivery {
   readonly raw: RawEvent;
   /** The broker has handed this event over before. */
   readonly redelivered: boolean;
+  /** The broker does not tell: it may have been handed over before although {@link redelivered} is `false`. Default false. */
+  readonly mayBeRedelivered?: boolean;
   /** It cannot be part of a batch. Default false. */
   readonly alone?: boolean;
   /** Aborted when the delivery no longer belongs to this process (partition revoked, channel closed): do not settle it. */
   readonly lost: AbortSignal;
-  /** The outcome is durable: the broker may forget the event. Call it once. */
-  acknowledge(): void;
+  /** The outcome is durable: the broker may forget the event. Call it once, with the outcome for those that keep it. */
+  acknowledge(outcome?: FinalOutcome): void;
   /** Hand it back without an outcome, to be delivered again. Call it instead of {@link acknowledge}. */
   release(): void;
 }
@@ -59,6 +63,8 @@ export interface DeliveryHistory {
   readonly conflicts: number;
   /** Milliseconds since the Unix epoch. */
   readonly firstFailureAt?: number;
+  /** The same of the first failure since it last waited for a dependency: an outage does not count as time spent on it. */
+  readonly retryingSince?: number;
 }
 
 /** One run of the pipeline for a delivery that could be decoded. */

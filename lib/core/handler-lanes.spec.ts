@@ -3,6 +3,7 @@ import { ManualClock } from '../../test/support/manual-clock.js';
 import { sleep } from './clock.js';
 import type { Delivery } from './delivery.js';
 import { HandlerLanes } from './handler-lanes.js';
+import { UNLIMITED } from './limit.js';
 import type { EventsLogger } from './logger.js';
 import type { Subscription } from './subscription.js';
 
@@ -15,7 +16,7 @@ function subscription(handler: string, rest: Partial<Subscription> = {}): Subscr
     idempotent: true,
     transportOptions: {},
   };
-  return { handler, ordering: 'key', ...defaults, ...rest };
+  return { handler, ordering: 'key', afterDeadLetter: 'continue', ...defaults, ...rest };
 }
 
 function delivery(of: Subscription, id: string, key?: string): Delivery & { release: jest.Mock } {
@@ -47,6 +48,7 @@ function setUp() {
   const lanes = new HandlerLanes({
     clock,
     logger,
+    limitOf: () => UNLIMITED,
     process: async ({ subscription: of, content }) => {
       const id = 'envelope' in content ? content.envelope.id : 'undecodable';
       started.push(`${of.handler}:${id}`);

@@ -4,6 +4,7 @@ import type { Clock } from './clock.js';
 import { envelopeOf, laneKeyOf, type Delivery } from './delivery.js';
 import { Lanes, type Slot } from './lanes.js';
 import { messageOf } from './errors.js';
+import type { Limit } from './limit.js';
 import type { EventsLogger } from './logger.js';
 import { consumerName, type Subscription } from './subscription.js';
 
@@ -11,6 +12,8 @@ export interface HandlerLanesOptions {
   readonly process: (delivery: Delivery, slot: Slot) => Promise<void>;
   /** Returns the deliveries that have to go through `process`. */
   readonly processBatch: (deliveries: readonly Delivery[], slot: Slot) => Promise<readonly Delivery[]>;
+  /** How many deliveries, or batches, of a handler may run now; asked for once. */
+  readonly limitOf: (subscription: Subscription) => Limit;
   readonly clock: Clock;
   readonly logger: EventsLogger;
 }
@@ -49,10 +52,10 @@ export class HandlerLanes {
   }
 
   #create(subscription: Subscription): Lanes<Delivery> | BatchLanes<Delivery> {
-    const { process, processBatch, clock, logger } = this.options;
+    const { process, processBatch, limitOf, clock, logger } = this.options;
     const { concurrency, batch } = subscription;
     const each = {
-      ...{ concurrency, clock },
+      ...{ concurrency, clock, limit: limitOf(subscription) },
       run: (delivery: Delivery, slot: Slot) => this.#atHome(process, delivery, slot),
       onError: (error: unknown) => logger.error(`${consumerName(subscription)}: process() threw: ${messageOf(error)}`),
     };

@@ -1,5 +1,6 @@
 import type { Clock } from './clock.js';
 import { Fifo } from './fifo.js';
+import { UNLIMITED, type Limit } from './limit.js';
 
 /** The place an item runs in. */
 export interface Slot {
@@ -15,6 +16,8 @@ export interface Slot {
 export interface LanesOptions<T> {
   /** How many items run at the same time; parked ones do not count. */
   readonly concurrency: number;
+  /** Lowers the concurrency while it is lower; also what was parked waits for it. Default: none. */
+  readonly limit?: Limit | undefined;
   /** Must not throw; what it does throw is handed to `onError` and the lane goes on. */
   readonly run: (item: T, slot: Slot) => Promise<void>;
   readonly onError: (error: unknown) => void;
@@ -36,6 +39,8 @@ export class Lanes<T> {
   readonly #ready = new Fifo<() => void>();
   readonly #closing = new AbortController();
   readonly #slot: Slot;
+  readonly #limit: Limit;
+  readonly #leaveLimit: () => void;
   /** Wakes what is parked. A listener each on the one signal would look like a leak to Node. */
   readonly #parked = new Set<() => void>();
   readonly #idle = new Set<() => void>();
@@ -45,6 +50,8 @@ export class Lanes<T> {
 
   constructor(private readonly options: LanesOptions<T>) {
     this.#slot = { closing: this.#closing.signal, park: (delayMs) => this.#park(delayMs) };
+    this.#limit = options.limit ?? UNLIMITED;
+    this.#leaveLimit = this.#limit.onChange(() => this.#fill());
   }
 
   /** Items that hold a place right now. */
@@ -77,6 +84,7 @@ export class Lanes<T> {
   /** Starts nothing more, wakes what is parked, and returns the items that never started, in order of arrival per key. */
   close(): T[] {
     this.#closing.abort();
+    this.#leaveLimit();
     for (const wake of this.#parked) wake();
     this.#parked.clear();
     for (const lane of this.#lanes.values()) this.#giveBack(lane.items.clear());
@@ -91,7 +99,7 @@ export class Lanes<T> {
   }
 
   #fill(): void {
-    while (this.#running < this.options.concurrency) {
+    while (this.#running < this.options.concurrency && this.#running < this.#limit.now) {
       const start = this.#ready.shift();
       if (start === undefined) return;
       start();

@@ -20,6 +20,8 @@ describe('printable', () => {
     ['the one-character escape (CSI) that colours a terminal', '\u009b31m', '\\u009b31m'],
     ['Unicode’s line separator', '\u2028', '\\u2028'],
     ['Unicode’s paragraph separator', '\u2029', '\\u2029'],
+    ['the character that turns what follows from right to left', '\u202e', '\\u202e'],
+    ['an isolate, which does so too', '\u2067', '\\u2067'],
   ])('shows %s escaped', (_what, raw, shown) => expect(printable(`a${raw}b`)).toBe(`a${shown}b`));
 
   it('lets no control character through, whatever the text', () => {

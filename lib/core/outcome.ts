@@ -5,8 +5,11 @@ interface Marked {
   readonly [OUTCOME]: true;
 }
 
-/** Done: handled, seen before, or nobody here to handle it. */
-export type AckOutcome = Marked & { readonly kind: 'ack'; readonly reason: 'handled' | 'duplicate' | 'unhandled' };
+/** Done: handled, seen before, nobody here to handle it, or kept behind a dead letter of its key. */
+export type AckOutcome = Marked & {
+  readonly kind: 'ack';
+  readonly reason: 'handled' | 'duplicate' | 'unhandled' | 'parked';
+};
 
 /** Again, after a wait. */
 export type RetryOutcome = Marked & {
@@ -20,10 +23,20 @@ export type RetryOutcome = Marked & {
 };
 
 /** No more attempts: write it to the dead letters, then acknowledge. */
-export type DeadLetterOutcome = Marked & { readonly kind: 'deadLetter'; readonly error: unknown };
+export type DeadLetterOutcome = Marked & {
+  readonly kind: 'deadLetter';
+  readonly error: unknown;
+  /** How often it was tried, where others have done it. */
+  readonly attempts?: number;
+};
 
 /** Acknowledge without an effect, on purpose; counted and reported with its reason. */
-export type DropOutcome = Marked & { readonly kind: 'drop'; readonly reason: string };
+export type DropOutcome = Marked & {
+  readonly kind: 'drop';
+  readonly reason: string;
+  /** The failure that it follows by a rule. Absent when a handler drops by itself. */
+  readonly error?: unknown;
+};
 
 /** The decision after an attempt. */
 export type Outcome = AckOutcome | RetryOutcome | DeadLetterOutcome | DropOutcome;
@@ -40,8 +53,18 @@ export const outcome = {
     dependency: options.dependency ?? false,
     counts: options.counts ?? options.dependency !== true,
   }),
-  deadLetter: (error: unknown): DeadLetterOutcome => ({ [OUTCOME]: true, kind: 'deadLetter', error }),
-  drop: (reason: string): DropOutcome => ({ [OUTCOME]: true, kind: 'drop', reason }),
+  deadLetter: (error: unknown, tried: { attempts?: number } = {}): DeadLetterOutcome => ({
+    [OUTCOME]: true,
+    kind: 'deadLetter',
+    error,
+    ...tried,
+  }),
+  drop: (reason: string, error?: unknown): DropOutcome => ({
+    [OUTCOME]: true,
+    kind: 'drop',
+    reason,
+    ...(error === undefined ? {} : { error }),
+  }),
 };
 
 export function isOutcome(value: unknown): value is Outcome {

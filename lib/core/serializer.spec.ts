@@ -128,6 +128,13 @@ describe('parseJson', () => {
     expect(() => parseJson(text)).toThrow(SyntaxError);
   });
 
+  it.each(['s3cret', '{"password":s3cret}', '["a", s3cret]', `${'['.repeat(50)}s3cret${'"'.repeat(50)}`])(
+    'does not quote %s: data has no business in a log',
+    (text) => {
+      expect(() => parseJson(text)).toThrow(expect.objectContaining({ message: expect.not.stringContaining('s3c') }));
+    },
+  );
+
   it('lets those words be values, and constructor a plain member', () => {
     expect(parseJson('{"a":"__proto__","constructor":"Lego"}')).toEqual({ a: '__proto__', constructor: 'Lego' });
   });

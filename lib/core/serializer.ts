@@ -12,6 +12,8 @@ export interface Serializer {
 }
 
 const JSON_TYPE = /^application\/(.+\+)?json\b/i;
+/** The end of what V8 says: a comma and the text, or the part of it around the mistake. */
+const QUOTED = /, (?:\.{3})?".*"(?:\.{3})? is not valid JSON$/s;
 const TEXT_TYPE = /^text\//i;
 
 /** JSON for values, `application/octet-stream` for bytes. Refuses data that would pollute prototypes (`__proto__`). */
@@ -42,8 +44,13 @@ export function decodeUtf8(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
+/** Throws a SyntaxError that says what is wrong without quoting the text: data has no business in logs. */
 export function parseJson(text: string): unknown {
-  return secureJson.parse(text, undefined, { protoAction: 'error', constructorAction: 'error' }) as unknown;
+  try {
+    return secureJson.parse(text, undefined, { protoAction: 'error', constructorAction: 'error' }) as unknown;
+  } catch (error) {
+    throw new SyntaxError(messageOf(error).replace(QUOTED, ': it is not valid JSON'));
+  }
 }
 
 function notSerializable(problem: string, event: string, cause?: unknown): EventsError {

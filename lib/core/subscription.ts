@@ -21,6 +21,11 @@ export interface Subscription {
   readonly batch?: BatchOptions;
   /** `key`: events of one key one after another, in order. `none`: no order. */
   readonly ordering: 'key' | 'none';
+  /**
+   * What becomes of the events of a key one of which is a dead letter. `continue`: they are handled. `park-key`: they are
+   * kept behind it, in order, until it is redriven or discarded.
+   */
+  readonly afterDeadLetter: 'continue' | 'park-key';
   /** `false`: the idempotency interceptor leaves its deliveries alone. */
   readonly idempotent: boolean;
   /** The handler's own block for each kind of transport (`{ rabbitmq: {…} }`), which only that transport reads. */

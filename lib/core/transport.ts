@@ -1,9 +1,10 @@
 import type { Report } from './activity.js';
 import type { Clock } from './clock.js';
-import type { DeadLetter } from './dead-letter.js';
-import type { Delivery, Place } from './delivery.js';
+import type { DeadLetter, DeadLetterBody } from './dead-letter.js';
+import type { Delivery, Place, RawEvent } from './delivery.js';
 import type { Envelope } from './envelope.js';
 import type { Slot } from './lanes.js';
+import type { Limit } from './limit.js';
 import type { EventsLogger } from './logger.js';
 import type { OnMissingId } from './missing-id.js';
 import type { Serializer } from './serializer.js';
@@ -36,6 +37,8 @@ export interface TransportEnvironment {
   readonly window: WindowLimits;
   /** Whether NODE_ENV is `production`. */
   readonly production: boolean;
+  /** The body of a dead letter. `original` (default): that of the event. `json`: a description of it, see `toDeadLetterJson`. */
+  readonly deadLetterBody?: DeadLetterBody | undefined;
 }
 
 /** What `kafka({…})` and its likes return: options checked, nothing started. */
@@ -74,8 +77,20 @@ export interface Transport {
   /** Resolves once the broker has confirmed the dead letter, where {@link readDeadLetters} finds it. */
   writeDeadLetter(letter: DeadLetter): Promise<void>;
 
-  /** Reads dead letters of one handler without removing them, oldest first. */
+  /** Reads dead letters of one handler without removing them, oldest first; none twice, though it may have been written twice. */
   readDeadLetters(query: DeadLetterQuery): Promise<DeadLetter[]>;
+
+  /**
+   * Hands the dead letters of one handler that are there now to `visit`, oldest first, one after another, and removes those
+   * for which it resolves with `remove`. The others stay as they are, also when it rejects or `signal` aborts.
+   */
+  takeDeadLetters(request: TakeDeadLetters): Promise<void>;
+
+  /** Hands dead letters over as they land, and removes them once that has resolved. Resolves when it has begun. */
+  collectDeadLetters(request: CollectDeadLetters): Promise<DeadLetterCollection>;
+
+  /** The event in raw bytes, as consumers of this transport decode it. Needs no connection. */
+  decode(raw: RawEvent): Delivery['content'];
 
   /**
    * Optional: how long the broker keeps the events of these subscriptions at most, so that they may be read again.
@@ -106,6 +121,26 @@ export interface DeadLetterQuery {
   readonly limit?: number;
 }
 
+export interface TakeDeadLetters extends Pick<DeadLetterQuery, 'group' | 'handler'> {
+  readonly visit: (letter: DeadLetter) => Promise<'remove' | 'keep'>;
+  /** Aborted: no more of them. */
+  readonly signal: AbortSignal;
+}
+
+export interface CollectDeadLetters {
+  readonly group: string;
+  /** Ids of the group's handlers, and their former ones. */
+  readonly handlers: readonly string[];
+  /** Keeps them durably. What rejects is handed over again after a pause; nothing is removed before. */
+  collect(letters: readonly DeadLetter[]): Promise<void>;
+}
+
+/** A collection under way. */
+export interface DeadLetterCollection {
+  /** Ends it; what is not collected stays with the broker. */
+  close(): Promise<void>;
+}
+
 export interface ConsumeRequest {
   readonly group: string;
   readonly subscriptions: readonly Subscription[];
@@ -120,6 +155,8 @@ export interface ConsumeRequest {
    * from lanes: no key in two batches at a time.
    */
   processBatch(deliveries: readonly Delivery[], slot: Slot): Promise<readonly Delivery[]>;
+  /** How many deliveries of a handler may run now; hand it to the lanes. A breaker that is open says none. */
+  limitOf(subscription: Subscription): Limit;
   /** Tells that a consumed event matches no handler of the group; settle it. */
   unhandled(event: string, place: Place): void;
 }

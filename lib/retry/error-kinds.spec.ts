@@ -25,7 +25,6 @@ describe('the kind of an error', () => {
       Object.assign(new Error('query failed'), { driverError: coded('08006') }),
     ],
     ['all addresses refused', new AggregateError([coded('ECONNREFUSED'), coded('ECONNREFUSED')])],
-    ['a busy duplicate', ours('EVENTS_DUPLICATE_BUSY')],
     ['a broker that is away', ours('EVENTS_TRANSPORT_UNREACHABLE')],
     [
       'a cause four levels down',
@@ -68,6 +67,11 @@ describe('the kind of an error', () => {
     ['null', null],
   ])('%s is transient: retried by the policy', (_, error) => {
     expect(kindOf(error)).toBe('transient');
+  });
+
+  it('another delivery of the same event that is still being handled makes it busy: nothing is broken', () => {
+    expect(kindOf(ours('EVENTS_DUPLICATE_BUSY'))).toBe('busy');
+    expect(kindOf(new Error('wrapped', { cause: ours('EVENTS_DUPLICATE_BUSY') }))).toBe('busy');
   });
 
   it('looks at an error that causes itself without going round for ever', () => {

@@ -3,11 +3,12 @@ import { codeOf, isEventsError } from '../core/errors.js';
 /**
  * What kind of failure an error is.
  * - `dependency`: something the handler needs is away. Waiting helps, the event is not to blame, no attempt is used up.
+ * - `busy`: another delivery of the same event is still being handled. It waits; no attempt is used up, and nothing is broken.
  * - `conflict`: PostgreSQL ended the transaction in favour of another one. At once again, no attempt is used up.
  * - `permanent`: another attempt cannot change it (denied, invalid, undecodable). Dead letter at once.
  * - `transient`: everything else; retried by the policy.
  */
-export type ErrorKind = 'dependency' | 'conflict' | 'permanent' | 'transient';
+export type ErrorKind = 'dependency' | 'busy' | 'conflict' | 'permanent' | 'transient';
 
 /** Node's network codes, PostgreSQL's connection classes (08, 53, 57P) and this library's own. */
 const DEPENDENCY_CODES = new Set([
@@ -30,7 +31,6 @@ const DEPENDENCY_CODES = new Set([
   'EVENTS_TRANSPORT_UNREACHABLE',
   'EVENTS_PUBLISH_TIMEOUT',
   'EVENTS_TRANSPORT_CLOSED',
-  'EVENTS_DUPLICATE_BUSY',
 ]);
 const DEPENDENCY_SQLSTATE = /^(08...|53...|57P0[1-3])$/;
 /** Serialization failure and deadlock: the same work on a new snapshot goes through. */
@@ -59,6 +59,7 @@ const MAX_CAUSES = 5;
 export function kindOf(error: unknown): ErrorKind {
   if (isPermanent(error)) return 'permanent';
   const causes = causesOf(error);
+  if (causes.some((cause) => isEventsError(cause, 'EVENTS_DUPLICATE_BUSY'))) return 'busy';
   if (causes.some(isDependency)) return 'dependency';
   return causes.some((cause) => CONFLICT_SQLSTATE.has(codeOf(cause))) ? 'conflict' : 'transient';
 }
@@ -78,7 +79,7 @@ function isPermanent(error: unknown): boolean {
 }
 
 /** The error, its causes, and the members of aggregates and of TypeORM's `driverError`, a few levels deep. */
-function causesOf(error: unknown): unknown[] {
+export function causesOf(error: unknown): unknown[] {
   const found: unknown[] = [];
   let level: unknown[] = [error];
   for (let depth = 0; depth < MAX_CAUSES && level.length > 0; depth++) {
