@@ -1,4 +1,5 @@
 import type { TransportCapabilities, TransportDefinition, TransportEnvironment } from '../../lib/core/transport.js';
+import type { RawSender } from '../support/raw-senders.js';
 import type { TestTransport } from '../support/transport-world.js';
 
 /** What a transport brings to join the suite. */
@@ -9,6 +10,8 @@ export interface TransportHarness {
   create(): TransportDefinition;
   /** Hands the broker bytes that no mapper of ours wrote, to be routed as that event. */
   publishRaw(name: string, raw: { readonly headers: Record<string, string>; readonly body: Buffer }): Promise<void>;
+  /** Many such, in order, each with whatever attributes, headers and key. */
+  readonly sendRaw: RawSender;
   /** For `durable` ones: how another process makes the same transport out of the build. */
   readonly inAnotherProcess?: {
     /** Relative to the project: `dist/lib/kafka.js`. */

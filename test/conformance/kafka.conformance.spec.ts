@@ -2,6 +2,7 @@ import { Kafka, logLevel } from 'kafkajs';
 import { kafka, type KafkaOptions } from '../../lib/kafka.js';
 import { isControllable, kill, startAgain } from '../../scripts/servers/control.mjs';
 import { withBroker } from '../support/brokers.js';
+import { kafkaSender } from '../support/raw-senders.js';
 import { transportConformance } from './transport-conformance.js';
 
 withBroker('kafka', 'KAFKA_BROKERS', (address) => {
@@ -17,6 +18,7 @@ withBroker('kafka', 'KAFKA_BROKERS', (address) => {
   transportConformance('kafka', {
     capabilities: { durable: true, orderAcrossInstances: true },
     create: () => kafka(options),
+    sendRaw: kafkaSender(brokers),
     publishRaw: async (name, { headers, body }) => {
       const producer = new Kafka({ brokers, logLevel: logLevel.NOTHING }).producer();
       await producer.connect();

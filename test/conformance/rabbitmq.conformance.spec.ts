@@ -2,6 +2,7 @@ import { connect } from 'amqplib';
 import { rabbitmq } from '../../lib/rabbitmq.js';
 import { isControllable, kill, startAgain } from '../../scripts/servers/control.mjs';
 import { withBroker } from '../support/brokers.js';
+import { rabbitmqSender } from '../support/raw-senders.js';
 import { uniqueWord } from '../support/unique.js';
 import { transportConformance } from './transport-conformance.js';
 
@@ -12,6 +13,7 @@ withBroker('rabbitmq', 'RABBITMQ_URL', (url) => {
   transportConformance('rabbitmq', {
     capabilities: { durable: true, orderAcrossInstances: false },
     create: () => rabbitmq(options),
+    sendRaw: rabbitmqSender(url, exchange),
     publishRaw: async (name, { headers, body }) => {
       const connection = await connect(url);
       const channel = await connection.createConfirmChannel();

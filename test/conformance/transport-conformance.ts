@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { TransportWorld } from '../support/transport-world.js';
+import { badInputs } from './cases/bad-inputs.js';
 import { batches } from './cases/batches.js';
 import { closing } from './cases/closing.js';
 import { deadLetters } from './cases/dead-letters.js';
+import { movingDeadLetters } from './cases/dead-letters.moving.js';
 import { groups } from './cases/groups.js';
 import { killed } from './cases/killed.js';
 import { order } from './cases/order.js';
@@ -31,7 +33,19 @@ export function transportConformance(name: string, harness: TransportHarness): v
       expect(transport.capabilities).toEqual(harness.capabilities);
       expect(transport.isConnected()).toBe(true);
     });
-    for (const cases of [publishing, groups, patterns, order, retries, batches, deadLetters, payloads, closing])
+    for (const cases of [
+      publishing,
+      groups,
+      patterns,
+      order,
+      retries,
+      batches,
+      deadLetters,
+      movingDeadLetters,
+      payloads,
+      badInputs,
+      closing,
+    ])
       cases(suite);
     if (harness.capabilities.durable) {
       killed(suite);

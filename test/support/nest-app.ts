@@ -3,7 +3,7 @@ import type { LoggerService, ModuleMetadata } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import {
   ActivityStream,
-  DeadLetters,
+  DeadLetterService,
   EventBus,
   EventsModule,
   type Activity,
@@ -48,8 +48,12 @@ export class TestApp {
     return this.of(type);
   }
 
-  deadLetters(handler: string, group = 'shop'): Promise<DeadLetter[]> {
-    return this.module.get(DeadLetters).list({ group, handler });
+  get operators(): DeadLetterService {
+    return this.module.get(DeadLetterService);
+  }
+
+  async deadLetters(handler: string, group = 'shop'): Promise<readonly DeadLetter[]> {
+    return (await this.operators.list({ group, handler }, { limit: 1_000 })).items;
   }
 
   close(): Promise<void> {

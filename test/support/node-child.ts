@@ -19,15 +19,16 @@ export class NodeChild<R extends ChildReport> {
   readonly #gone: Promise<unknown>;
   #errors = '';
 
-  /** `script`: within the project. */
+  /** `script`: within the project. `flags`: of node. */
   constructor(
     private readonly script: string,
     task: unknown,
+    flags: readonly string[] = [],
   ) {
     if (!existsSync(`${PROJECT}dist/lib/index.js`)) {
       throw new Error('dist/lib is not built. Run "npm run build", or the tests with "npm test".');
     }
-    this.#child = spawn(process.execPath, [script, JSON.stringify(task)], { cwd: PROJECT });
+    this.#child = spawn(process.execPath, [...flags, script, JSON.stringify(task)], { cwd: PROJECT });
     this.#gone = once(this.#child, 'close');
     createInterface(this.#child.stdout).on('line', (line) => this.reports.push(JSON.parse(line) as R));
     this.#child.stderr.on('data', (chunk: Buffer) => (this.#errors = (this.#errors + chunk.toString()).slice(-8_000)));
@@ -62,6 +63,18 @@ export class NodeChild<R extends ChildReport> {
     await this.#gone;
     const { exitCode, signalCode } = this.#child;
     if (signalCode !== 'SIGKILL') throw new Error(`${this.script} ended (${signalCode ?? exitCode}):\n${this.#errors}`);
+  }
+
+  /** Resolves with its exit code, or the signal that ended it, when it is gone and all it said has been read. */
+  async ended(): Promise<number | string | null> {
+    await this.#gone;
+    return this.#child.signalCode ?? this.#child.exitCode;
+  }
+
+  /** Asks it to end: SIGTERM. Resolves like {@link ended}. */
+  stop(): Promise<number | string | null> {
+    if (!this.hasEnded) this.#child.kill('SIGTERM');
+    return this.ended();
   }
 
   /** No chance to say goodbye: SIGKILL. Resolves when it is gone and all it said has been read. */

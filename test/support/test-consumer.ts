@@ -3,14 +3,15 @@ import type { Activity, Report } from '../../lib/core/activity.js';
 import { isBatch, type BatchAttempt } from '../../lib/core/batch.js';
 import type { Attempt } from '../../lib/core/delivery.js';
 import { isOutcome, outcome, type Outcome } from '../../lib/core/outcome.js';
-import type { RetryOptions } from '../../lib/core/retry-options.js';
+import { mergeRetry, type RetryOptions, type RetryOverrides } from '../../lib/core/retry-options.js';
 import { HandlingScope } from '../../lib/core/scope.js';
 import type { BatchOptions, Subscription } from '../../lib/core/subscription.js';
 import { TransportRegistry } from '../../lib/core/transport-registry.js';
 import type { Transport } from '../../lib/core/transport.js';
 import { consumerPipeline } from '../../lib/consuming/consumer.pipeline.js';
 import { Consumers } from '../../lib/consuming/consumers.js';
-import { RetryPolicy } from '../../lib/retry/retry-policy.js';
+import { CircuitBreakers } from '../../lib/retry/circuit-breakers.js';
+import { DEFAULT_RETRY, RetryPolicy } from '../../lib/retry/retry-policy.js';
 import { eventually, type EventuallyOptions } from './eventually.js';
 import { RecordingLogger } from './recording-logger.js';
 
@@ -42,11 +43,13 @@ export interface TestHandler {
   /** Default 10. */
   readonly concurrency?: number;
   readonly ordering?: Subscription['ordering'];
-  readonly retry?: RetryOptions;
+  /** Over {@link QUICK_RETRY}. */
+  readonly retry?: RetryOverrides;
 }
 
 /** Four attempts, as by default, but quick. */
 export const QUICK_RETRY: RetryOptions = {
+  ...DEFAULT_RETRY,
   attempts: 4,
   backoff: { type: 'exponential', initialMs: 20, maxMs: 100, jitter: false },
 };
@@ -60,6 +63,7 @@ export function subscriptionOf(handler: TestHandler): Subscription {
     concurrency: handler.concurrency ?? 10,
     ...(handler.batch === undefined ? {} : { batch: handler.batch }),
     ordering: handler.ordering ?? 'key',
+    afterDeadLetter: 'continue',
     idempotent: false,
     transportOptions: {},
   };
@@ -83,6 +87,8 @@ export class TestConsumer {
   constructor(transport: Transport, handlers: readonly TestHandler[]) {
     this.#handlers = new Map(handlers.map((handler) => [subscriptionOf(handler), handler]));
     const report: Report = (activity) => void this.activities.push(activity);
+    const retryOf = (subscription: Subscription): RetryOptions =>
+      mergeRetry(QUICK_RETRY, this.#handlers.get(subscription)?.retry);
     this.#consumers = new Consumers(new TransportRegistry([transport]), {
       clock: systemClock,
       logger: this.logger,
@@ -91,7 +97,8 @@ export class TestConsumer {
         (attempt) => (isBatch(attempt) ? this.#invokeBatch(attempt) : this.#invoke(attempt)),
         new HandlingScope(),
       ),
-      policy: new RetryPolicy((subscription) => this.#handlers.get(subscription)?.retry ?? QUICK_RETRY),
+      policy: new RetryPolicy(retryOf),
+      breakers: new CircuitBreakers({ clock: systemClock, logger: this.logger, report, optionsOf: retryOf }),
     });
   }
 

@@ -273,11 +273,13 @@ withBroker('kafka', 'KAFKA_BROKERS', (address) => {
       const original = deliveries[0]?.raw;
       if (original === undefined) throw new Error('nothing was delivered');
       const letter = (handler: string, n: number): Parameters<typeof kafka.transport.writeDeadLetter>[0] => ({
+        id: `${handler}-${n}`,
+        reason: 'failed',
         group,
         handler,
         original,
         event: `${topic}.placed`,
-        error: { code: 'TypeError', message: `ü ${n}`, stack: 's'.repeat(8_000) },
+        error: { class: 'TypeError', code: 'TypeError', message: `ü ${n}`, stack: 's'.repeat(8_000) },
         attempts: 4,
         firstFailureAt: '2026-01-01T00:00:00.000Z',
         lastFailureAt: '2026-01-01T00:00:01.000Z',

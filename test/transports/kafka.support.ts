@@ -2,6 +2,7 @@ import { Kafka, logLevel, type Admin, type Message } from 'kafkajs';
 import { envelopeOf, type Delivery } from '../../lib/core/delivery.js';
 import type { Envelope } from '../../lib/core/envelope.js';
 import type { Slot } from '../../lib/core/lanes.js';
+import { UNLIMITED } from '../../lib/core/limit.js';
 import type { Subscription } from '../../lib/core/subscription.js';
 import type { TransportConsumer, TransportEnvironment } from '../../lib/core/transport.js';
 import { kafka, type KafkaOptions } from '../../lib/kafka.js';
@@ -65,6 +66,7 @@ export class KafkaWorld {
       group: this.group,
       subscriptions,
       process,
+      limitOf: () => UNLIMITED,
       processBatch: async (deliveries, slot) => {
         await Promise.all(deliveries.map((delivery) => process(delivery, slot)));
         return [];

@@ -5,6 +5,7 @@ import { systemClock } from '../../lib/core/clock.js';
 import { envelopeOf, type Delivery } from '../../lib/core/delivery.js';
 import { createEnvelope, type Envelope, type EnvelopeInit } from '../../lib/core/envelope.js';
 import type { Slot } from '../../lib/core/lanes.js';
+import { UNLIMITED } from '../../lib/core/limit.js';
 import { jsonSerializer } from '../../lib/core/serializer.js';
 import type { Subscription } from '../../lib/core/subscription.js';
 import type { Transport, TransportConsumer, TransportEnvironment } from '../../lib/core/transport.js';
@@ -74,6 +75,7 @@ export class RabbitmqWorld {
       patterns: ['orders.#'],
       concurrency: 10,
       ordering: 'key',
+      afterDeadLetter: 'continue',
       idempotent: true,
       transportOptions: {},
       ...overrides,
@@ -101,6 +103,7 @@ export class RabbitmqWorld {
         if (envelope !== undefined) consuming.handled.push(envelope);
         if ((await handle(delivery, slot)) !== LEFT_OPEN) delivery.acknowledge();
       },
+      limitOf: () => UNLIMITED,
       processBatch: async (deliveries) => deliveries,
       unhandled: (event) => consuming.unhandled.push(event),
     });
@@ -136,6 +139,17 @@ export class RabbitmqWorld {
   /** Messages of a queue that are not handed out. */
   async depth(queue: string): Promise<number> {
     return (await (await this.admin()).checkQueue(queue)).messageCount;
+  }
+
+  /** n.b. asking for a queue that is not there closes the channel */
+  async exists(queue: string): Promise<boolean> {
+    await this.admin();
+    const channel = await (this.#admin as { model: ChannelModel }).model.createChannel();
+    channel.on('error', () => undefined);
+    return channel.checkQueue(queue).then(
+      () => channel.close().then(() => true),
+      () => false,
+    );
   }
 
   deletes(queue: string): void {

@@ -15,7 +15,7 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5_000;
 const LAST_COMMIT_TRIES = 10;
 
-export interface ConsumerTools extends Omit<IntakeTools, 'assignment'> {
+export interface ConsumerTools extends Omit<IntakeTools, 'assignment' | 'transport'> {
   readonly client: KafkaClient;
   readonly topology: KafkaTopology;
   readonly options: ResolvedKafkaOptions;
@@ -40,7 +40,7 @@ export class KafkaConsumer implements TransportConsumer {
       window: environment.window,
       fetchCommitted: (topics) => client.withAdmin((admin) => admin.committed(request.group, topics)),
     });
-    this.#intake = new KafkaIntake({ ...tools, assignment: this.#assignment });
+    this.#intake = new KafkaIntake({ ...tools, transport: options.name, assignment: this.#assignment });
     this.#patterns = [...new Set(request.subscriptions.flatMap(({ patterns }) => patterns))];
   }
 

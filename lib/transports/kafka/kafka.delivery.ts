@@ -39,6 +39,7 @@ export class KafkaDelivery implements Delivery {
   readonly lost: AbortSignal;
   /** Kafka does not count. */
   readonly redelivered = false;
+  readonly mayBeRedelivered = true;
   readonly #record: KafkaInFlight;
   #earlier: KafkaDelivery | undefined;
   #acknowledged = false;

@@ -19,6 +19,8 @@ const HOLD_MS = 200;
 const MAX_NAMES = 10_000;
 
 export interface IntakeTools {
+  /** The transport's name. */
+  readonly transport: string;
   readonly environment: TransportEnvironment;
   readonly request: ConsumeRequest;
   readonly assignment: KafkaAssignment;
@@ -47,6 +49,7 @@ export class KafkaIntake {
     this.#lanes = new HandlerLanes({
       process: (delivery, slot) => (delivery as KafkaDelivery).process(run, slot),
       processBatch: request.processBatch.bind(request),
+      limitOf: request.limitOf.bind(request),
       clock: environment.clock,
       logger: environment.logger,
     });
@@ -102,10 +105,17 @@ export class KafkaIntake {
   #pause(partition: KafkaPartition, batch: IncomingBatch): void {
     if (this.#stopped || partition.lost.aborted || !batch.isRunning()) return;
     const resume = batch.pause();
+    this.#report('intake-paused', batch);
     void partition.room(partition.lost).then(() => {
+      this.#report('intake-resumed', batch);
       // Resuming one partition would undo the pause of all that a stop has made.
       if (!this.#stopped) resume();
     });
+  }
+
+  #report(type: 'intake-paused' | 'intake-resumed', { topic, partition }: IncomingBatch): void {
+    const { environment, request, transport } = this.tools;
+    environment.report({ type, transport, group: request.group, place: `${topic}[${partition}]` });
   }
 
   #accept(record: IncomingRecord, partition: KafkaPartition): void {

@@ -8,7 +8,7 @@ import {
   type Reading,
 } from '../../core/cloudevents.js';
 import type { DeadLetter } from '../../core/dead-letter.js';
-import { fromDeadLetterHeaders, toDeadLetterHeaders } from '../../core/dead-letter.js';
+import { carryDeadLetter, fromCarriedDeadLetter, type DeadLetterForm } from '../../core/dead-letter-headers.js';
 import type { Delivery, Place, RawEvent } from '../../core/delivery.js';
 import type { Envelope } from '../../core/envelope.js';
 import { emptyHeaders, isBytes, type HeaderValue, type Headers } from '../../core/headers.js';
@@ -20,6 +20,7 @@ const PREFIX = 'ce_';
 const CONTENT_TYPE = 'content-type';
 /** Kafka's headers are bytes: this one names those that were bytes before, as JSON: `{"name": [indices]}`. */
 const BINARY_HEADERS = 'events-binary-headers';
+const SETTLED = 'events-dl-settled';
 const OWN_HEADERS = new Set([CONTENT_TYPE]);
 /** Attribute → header. Made once: for each of a record's attributes it would be a new string. */
 const HEADER_OF: Readonly<Record<string, string>> = Object.fromEntries(
@@ -64,7 +65,8 @@ export class KafkaRawEvent implements RawEvent {
 
   get place(): Place {
     const { transport, topic, partition } = this.from;
-    return { transport, address: topic, partition, position: this.record.offset };
+    const { offset, timestamp } = this.record;
+    return { transport, address: topic, partition, position: offset, timestamp: Number(timestamp) };
   }
 
   get headers(): Headers {
@@ -117,22 +119,46 @@ function textOf(value: RecordHeaders[string]): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** The original record with its dead letter's facts as headers more. */
-export function toDeadLetterRecord(letter: DeadLetter, topic: string): OutgoingRecord {
-  const { key, body } = letter.original;
-  return {
-    topic,
+/** A raw event of this transport, decoded as when it arrived. */
+export function decodeRaw(raw: RawEvent, reading: Reading): Delivery['content'] {
+  const { body, key, headers } = raw;
+  const record = {
+    ...{ offset: raw.place.position ?? '', timestamp: '', value: bytes(body), headers: encodeHeaders(headers) },
     key: key === undefined ? null : bytes(key),
-    value: bytes(body),
-    headers: encodeHeaders(toDeadLetterHeaders(letter)),
   };
+  return toContent(record, raw, reading);
+}
+
+/** The original record with its dead letter's facts as headers more; the next is smaller. */
+export function* toDeadLetterRecords(
+  letter: DeadLetter,
+  topic: string,
+  form: Omit<DeadLetterForm, 'numbers'>,
+): Generator<OutgoingRecord, void> {
+  for (const { headers, body } of carryDeadLetter(letter, { ...form, numbers: 'bytes' })) {
+    yield { topic, key: keyOf(letter), value: bytes(body), headers: encodeHeaders(headers) };
+  }
 }
 
 export function fromDeadLetterRecord(record: IncomingRecord): DeadLetter | undefined {
-  return fromDeadLetterHeaders(decodeHeaders(record.headers), {
+  return fromCarriedDeadLetter(decodeHeaders(record.headers), {
     body: record.value,
     ...(record.key === null ? {} : { key: record.key }),
   });
+}
+
+/** Says that a dead letter of the same topic is done with: a log forgets nothing. It has the key of it, and so its partition. */
+export function toSettledRecord(letter: DeadLetter, topic: string): OutgoingRecord {
+  return { topic, key: keyOf(letter), value: null, headers: { [SETTLED]: letter.id } };
+}
+
+/** The id of the dead letter that is done with; `undefined` for any other record. */
+export function settledIn({ headers }: IncomingRecord): string | undefined {
+  return textOf(headers?.[SETTLED]);
+}
+
+function keyOf({ original: { key } }: DeadLetter): Buffer | null {
+  return key === undefined ? null : bytes(key);
 }
 
 type Encoded = Buffer | string;

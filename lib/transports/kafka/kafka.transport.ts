@@ -1,10 +1,14 @@
 import type { DeadLetter } from '../../core/dead-letter.js';
+import type { Delivery, RawEvent } from '../../core/delivery.js';
 import type { Envelope } from '../../core/envelope.js';
 import { assertPayloadSize } from '../../core/payload-size.js';
 import type { Subscription } from '../../core/subscription.js';
 import type {
+  CollectDeadLetters,
   ConsumeRequest,
+  DeadLetterCollection,
   DeadLetterQuery,
+  TakeDeadLetters,
   Transport,
   TransportConsumer,
   TransportDefinition,
@@ -12,14 +16,15 @@ import type {
   TransportRetention,
 } from '../../core/transport.js';
 import type { KafkaClient } from './kafka.client.js';
+import { KafkaCollection } from './kafka.collection.js';
 import { KafkaConnection } from './kafka.connection.js';
 import { KafkaConsumer } from './kafka.consumer.js';
-import { readDeadLetters } from './kafka.dead-letters.js';
+import { readDeadLetters, takeDeadLetters, writeDeadLetter } from './kafka.dead-letters.js';
 import { closed } from './kafka.errors.js';
-import { toDeadLetterRecord, toRecord } from './kafka.mapper.js';
+import { decodeRaw, toRecord } from './kafka.mapper.js';
 import { resolveOptions, type KafkaOptions, type ResolvedKafkaOptions } from './kafka.options.js';
 import { KafkaProducer } from './kafka.producer.js';
-import { deadLetterTopic, KafkaTopics } from './kafka.topics.js';
+import { KafkaTopics } from './kafka.topics.js';
 import { KafkaTopology } from './kafka.topology.js';
 import { KafkajsClient } from './kafkajs.client.js';
 
@@ -38,6 +43,16 @@ interface Connected {
   readonly client: KafkaClient;
   readonly connection: KafkaConnection;
   readonly topology: KafkaTopology;
+  readonly producer: KafkaProducer;
+  readonly deadLetters: DeadLetterProducer;
+}
+
+/**
+ * Dead letters have a producer and a connection of their own, opened with the first: a topic that refuses them neither
+ * holds up what is published nor has it written twice.
+ */
+interface DeadLetterProducer {
+  readonly connection: KafkaConnection;
   readonly producer: KafkaProducer;
 }
 
@@ -61,14 +76,8 @@ class KafkaTransport implements Transport {
     const { options, environment } = this;
     const { clock, logger, report } = environment;
     const client = await KafkajsClient.load(options, environment);
-    const connection = new KafkaConnection({
-      name: this.name,
-      brokers: options.brokers,
-      client,
-      clock,
-      logger,
-      report,
-    });
+    const shared = { name: this.name, brokers: options.brokers, client, clock, logger };
+    const connection = new KafkaConnection({ ...shared, report });
     try {
       await connection.open(options.connectTimeoutMs);
     } catch (error) {
@@ -77,15 +86,21 @@ class KafkaTransport implements Transport {
     }
     const { maxPayloadBytes, publishTimeoutMs } = environment;
     const topology = new KafkaTopology({ client, clock, topics: this.#topics, options, logger, maxPayloadBytes });
-    const producer = new KafkaProducer({
-      connection,
+    const tools = {
       clock,
       publishTimeoutMs,
-      prepare: (topic) => topology.ensure([topic]),
-      isPrepared: (topic) => topology.isKnown(topic),
-      forget: (topic) => topology.forget(topic),
-    });
-    this.#connected = { client, connection, topology, producer };
+      prepare: (topic: string) => topology.ensure([topic]),
+      isPrepared: (topic: string) => topology.isKnown(topic),
+      forget: (topic: string) => topology.forget(topic),
+    };
+    const producer = new KafkaProducer({ ...tools, connection });
+    // Whether the transport is connected is told by the other one.
+    const forDeadLetters = new KafkaConnection({ ...shared, report: () => undefined });
+    const deadLetters = {
+      connection: forDeadLetters,
+      producer: new KafkaProducer({ ...tools, connection: forDeadLetters }),
+    };
+    this.#connected = { client, connection, topology, producer, deadLetters };
   }
 
   async publish(envelope: Envelope): Promise<void> {
@@ -115,14 +130,31 @@ class KafkaTransport implements Transport {
   }
 
   async writeDeadLetter(letter: DeadLetter): Promise<void> {
-    const { producer } = this.#needConnection(letter.event);
-    const topic = deadLetterTopic(letter.group);
-    await producer.send(toDeadLetterRecord(letter, topic), letter.event ?? topic);
+    const { producer } = this.#needConnection(letter.event).deadLetters;
+    const { deadLetterBody: body, maxPayloadBytes } = this.environment;
+    await writeDeadLetter(letter, { producer, form: { body, maxBytes: maxPayloadBytes * 2 } });
   }
 
   async readDeadLetters(query: DeadLetterQuery): Promise<DeadLetter[]> {
     const { client } = this.#needConnection();
     return readDeadLetters(query, { client, clock: this.environment.clock });
+  }
+
+  async takeDeadLetters(request: TakeDeadLetters): Promise<void> {
+    const { client, deadLetters } = this.#needConnection();
+    await takeDeadLetters(request, { client, producer: deadLetters.producer, clock: this.environment.clock });
+  }
+
+  async collectDeadLetters(request: CollectDeadLetters): Promise<DeadLetterCollection> {
+    const { client, topology } = this.#needConnection();
+    await topology.ensureDeadLetters(request.group);
+    const collection = new KafkaCollection({ client, request, environment: this.environment });
+    collection.start();
+    return collection;
+  }
+
+  decode(raw: RawEvent): Delivery['content'] {
+    return decodeRaw(raw, this.environment);
   }
 
   async retention(subscriptions: readonly Subscription[]): Promise<TransportRetention | undefined> {
@@ -141,8 +173,10 @@ class KafkaTransport implements Transport {
   async close(): Promise<void> {
     const connected = this.#connected;
     this.#connected = undefined;
-    await connected?.producer.flush();
-    await connected?.connection.close();
+    if (connected === undefined) return;
+    const both = [connected, connected.deadLetters];
+    await Promise.all(both.map(({ producer }) => producer.flush()));
+    await Promise.all(both.map(({ connection }) => connection.close()));
   }
 
   #needConnection(event?: string): Connected {

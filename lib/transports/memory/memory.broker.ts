@@ -1,14 +1,13 @@
-import type { DeadLetter } from '../../core/dead-letter.js';
 import { PatternTrie } from '../../core/event-name.js';
 import { Fifo } from '../../core/fifo.js';
 import type { Headers } from '../../core/headers.js';
+import { MemoryDeadLetters } from './memory.dead-letters.js';
 
 /** An event as the broker keeps it: bytes, so that publisher and handlers share nothing. */
 export interface StoredEvent {
   readonly name: string;
   readonly key: string | undefined;
   readonly headers: Headers;
-  readonly contentType: string | undefined;
   readonly body: Uint8Array | null;
   /** Counts up per queue. */
   position: number;
@@ -108,7 +107,7 @@ export class MemoryBroker {
   readonly #queues = new Map<string, MemoryQueue>();
   readonly #bound = new Set<string>();
   readonly #bindings = new PatternTrie<MemoryQueue>();
-  readonly #deadLetters = new Map<string, DeadLetter[]>();
+  readonly #deadLetters = new Map<string, MemoryDeadLetters>();
 
   /** The queue of that name, bound to the patterns from now on. */
   declare(name: string, patterns: readonly string[]): MemoryQueue {
@@ -130,13 +129,10 @@ export class MemoryBroker {
     return queues.length > 0;
   }
 
-  addDeadLetter(consumer: string, letter: DeadLetter): void {
-    const letters = this.#deadLetters.get(consumer);
-    if (letters === undefined) this.#deadLetters.set(consumer, [letter]);
-    else letters.push(letter);
-  }
-
-  deadLetters(consumer: string): readonly DeadLetter[] {
-    return this.#deadLetters.get(consumer) ?? [];
+  /** Those of one handler. */
+  deadLettersOf(consumer: string): MemoryDeadLetters {
+    let letters = this.#deadLetters.get(consumer);
+    if (letters === undefined) this.#deadLetters.set(consumer, (letters = new MemoryDeadLetters()));
+    return letters;
   }
 }

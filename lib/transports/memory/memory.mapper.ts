@@ -13,7 +13,7 @@ export function toStored(envelope: Envelope, serializer: Serializer): Omit<Store
   const { attributes, contentType, body } = toCloudEvent(envelope, serializer);
   const headers = Object.assign(emptyHeaders(), envelope.headers, { [CONTENT_TYPE]: contentType });
   for (const [name, value] of Object.entries(attributes)) headers[PREFIX + name] = value;
-  return { name: envelope.name, key: envelope.key, headers, contentType, body };
+  return { name: envelope.name, key: envelope.key, headers, body };
 }
 
 export function toRaw(stored: StoredEvent, transport: string): RawEvent {
@@ -25,11 +25,21 @@ export function toRaw(stored: StoredEvent, transport: string): RawEvent {
   };
 }
 
-export function toContent(stored: StoredEvent, reading: Reading): Delivery['content'] {
-  const { headers, contentType, body } = stored;
+/** From what a dead letter keeps as well: the key is among the attributes. */
+export function toContent(
+  { headers, body }: Pick<RawEvent, 'headers' | 'body'>,
+  reading: Reading,
+): Delivery['content'] {
+  const contentType = headers[CONTENT_TYPE];
   try {
     return {
-      envelope: fromCloudEvent({ headers, contentType, body, prefixes: [PREFIX], ownHeaders: OWN_HEADERS }, reading),
+      envelope: fromCloudEvent(
+        {
+          ...{ headers, body, prefixes: [PREFIX], ownHeaders: OWN_HEADERS },
+          contentType: typeof contentType === 'string' ? contentType : undefined,
+        },
+        reading,
+      ),
     };
   } catch (undecodable) {
     return { undecodable };

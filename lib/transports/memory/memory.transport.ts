@@ -1,11 +1,15 @@
 import type { DeadLetter } from '../../core/dead-letter.js';
+import type { Delivery, RawEvent } from '../../core/delivery.js';
 import type { Envelope } from '../../core/envelope.js';
 import { EventsError } from '../../core/errors.js';
 import { assertPayloadSize } from '../../core/payload-size.js';
 import { consumerName, type Subscription } from '../../core/subscription.js';
 import type {
+  CollectDeadLetters,
   ConsumeRequest,
+  DeadLetterCollection,
   DeadLetterQuery,
+  TakeDeadLetters,
   Transport,
   TransportConsumer,
   TransportDefinition,
@@ -13,7 +17,8 @@ import type {
 } from '../../core/transport.js';
 import { MemoryBroker } from './memory.broker.js';
 import { MemoryConsumer } from './memory.consumer.js';
-import { toStored } from './memory.mapper.js';
+import { collectAll } from './memory.dead-letters.js';
+import { toContent, toStored } from './memory.mapper.js';
 
 export interface MemoryOptions {
   /** Tells two transports of a kind apart. Default `memory`. */
@@ -82,11 +87,28 @@ class MemoryTransport implements Transport {
   }
 
   async writeDeadLetter(letter: DeadLetter): Promise<void> {
-    this.#broker.addDeadLetter(consumerName(letter), letter);
+    this.#broker.deadLettersOf(consumerName(letter)).add(letter);
   }
 
   async readDeadLetters(query: DeadLetterQuery): Promise<DeadLetter[]> {
-    return this.#broker.deadLetters(consumerName(query)).slice(0, query.limit ?? 1_000);
+    return this.#broker
+      .deadLettersOf(consumerName(query))
+      .all()
+      .slice(0, query.limit ?? 1_000);
+  }
+
+  takeDeadLetters(request: TakeDeadLetters): Promise<void> {
+    return this.#broker.deadLettersOf(consumerName(request)).take(request);
+  }
+
+  async collectDeadLetters(request: CollectDeadLetters): Promise<DeadLetterCollection> {
+    const { group, handlers } = request;
+    const places = handlers.map((handler) => this.#broker.deadLettersOf(consumerName({ group, handler })));
+    return collectAll(places, request, this.environment);
+  }
+
+  decode(raw: RawEvent): Delivery['content'] {
+    return toContent(raw, this.environment);
   }
 
   isConnected(): boolean {

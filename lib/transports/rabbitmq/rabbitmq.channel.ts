@@ -131,6 +131,7 @@ export async function whenReturned(
   }
 }
 
-async function closeChannel(channel: Channel, clock: Clock): Promise<void> {
+/** Never rejects. What is not settled on it returns to its queue. */
+export async function closeChannel(channel: Channel, clock: Clock): Promise<void> {
   await within(clock, CLOSE_TIMEOUT_MS, closed(channel));
 }

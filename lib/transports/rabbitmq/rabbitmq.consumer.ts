@@ -36,6 +36,7 @@ export class RabbitmqConsumer implements TransportConsumer {
           deliveries.filter(({ lost }) => !lost.aborted),
           slot,
         ),
+      limitOf: request.limitOf.bind(request),
     });
     this.#readers = request.subscriptions.map((subscription) => this.#reader(subscription));
   }

@@ -115,14 +115,19 @@ export function toHeaders({ properties }: Pick<Message, 'properties'>): Headers 
 /** Throws EVENTS_UNDECODABLE for a message without CloudEvents attributes, or with a body that cannot be read. */
 export function toEnvelope(message: Pick<Message, 'properties' | 'content'>, reading: Reading): Envelope {
   const table: Readonly<Record<string, unknown>> = message.properties.headers ?? {};
-  const type: unknown = message.properties.contentType;
-  const contentType = typeof type === 'string' ? type : undefined;
+  const contentType = contentTypeOf(message.properties);
   const body = message.content;
   if (isStructured(contentType)) {
     return fromCloudEvent({ headers: usersHeaders(table), contentType, body, prefixes: PREFIXES }, reading);
   }
   const attribute = (name: string): string | undefined => attributeOf(table, name);
   return fromAttributes({ attribute, headers: usersHeaders(table), contentType, body }, reading);
+}
+
+/** n.b. a raw event has the property among its headers: where there is no property, a header of that name counts as one. */
+function contentTypeOf({ contentType, headers }: Message['properties']): string | undefined {
+  const type: unknown = contentType ?? (headers && toHeaderValue(headers[CONTENT_TYPE]));
+  return typeof type === 'string' && type !== '' ? type : undefined;
 }
 
 /** In the spelling of the preferred prefix that has it. */
@@ -140,7 +145,7 @@ function attributeOf(table: Readonly<Record<string, unknown>>, name: string): st
 function usersHeaders(table: Readonly<Record<string, unknown>>): Headers {
   let users: Record<string, HeaderValue> | undefined;
   for (const name of Object.keys(table)) {
-    if (isBrokerHeader(name) || PREFIXES.some((prefix) => name.startsWith(prefix))) continue;
+    if (name === CONTENT_TYPE || isBrokerHeader(name) || PREFIXES.some((prefix) => name.startsWith(prefix))) continue;
     (users ??= emptyHeaders())[name] = toHeaderValue(table[name]);
   }
   return users ?? NO_HEADERS;
@@ -195,7 +200,13 @@ function toRaw(message: ConsumeMessage, transport: string): RawEvent {
   return { place: toPlace(message, transport), body: message.content, headers, ...toKey(headers) };
 }
 
-function toContent(message: ConsumeMessage, reading: Reading): Delivery['content'] {
+/** The same as the delivery had. */
+export function decodeRaw({ body, headers }: RawEvent, reading: Reading): Delivery['content'] {
+  const { body: content, properties } = rawToMessage(body, headers);
+  return toContent({ content, properties: properties as Message['properties'] }, reading);
+}
+
+function toContent(message: Pick<Message, 'properties' | 'content'>, reading: Reading): Delivery['content'] {
   try {
     return { envelope: toEnvelope(message, reading) };
   } catch (undecodable) {

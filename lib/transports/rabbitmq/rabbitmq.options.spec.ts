@@ -68,10 +68,10 @@ describe('the options of rabbitmq()', () => {
 
 describe('the default prefetch', () => {
   it.each([
-    [10, { concurrency: 3 }],
-    [50, { concurrency: 50 }],
+    [100, { concurrency: 3 }],
+    [500, { concurrency: 50 }],
     [400, { concurrency: 4, batch: { size: 100, waitMs: 20 } }],
-    [10, { concurrency: 1, batch: { size: 5, waitMs: 20 } }],
+    [100, { concurrency: 1, batch: { size: 5, waitMs: 20 } }],
     [65_535, { concurrency: 10, batch: { size: 10_000, waitMs: 20 } }],
   ])('is %i for %j', (prefetch, subscription) => {
     expect(defaultPrefetch(subscription)).toBe(prefetch);

@@ -9,7 +9,7 @@ export type RabbitmqTlsOptions = Pick<
 >;
 
 export interface RabbitmqQueueOptions {
-  /** How many deliveries of a queue may be unacknowledged, 1 to 65,535. Default `max(10, concurrency)`, for batch handlers `max(10, concurrency × size)`. */
+  /** How many deliveries of a queue may be unacknowledged, 1 to 65,535. Default `max(100, 10 × concurrency)`, for batch handlers `concurrency × size` if that is more. */
   readonly prefetch?: number | undefined;
   /** How long an event may wait in a queue before the broker makes it a dead letter. Default 7 days. Fixed once the queue exists. */
   readonly queueTtlMs?: number | undefined;
@@ -108,9 +108,14 @@ export function handlerSettings(block: unknown, base: QueueSettings, handler: st
   return queueSettings(block as RabbitmqHandlerOptions, base);
 }
 
-/** Enough for every place of the handler to be taken. */
+/** What waits for a retry holds a place of the prefetch: so many for each place of the handler, that others go on meanwhile. */
+const PREFETCH_PER_PLACE = 10;
+const LEAST_PREFETCH = 100;
+
+/** Enough for every place of the handler to be taken, and for many more events to wait for their retries. */
 export function defaultPrefetch({ concurrency, batch }: Pick<Subscription, 'concurrency' | 'batch'>): number {
-  return Math.min(Math.max(10, concurrency * (batch?.size ?? 1)), MAX_PREFETCH);
+  const wanted = concurrency * Math.max(batch?.size ?? 1, PREFETCH_PER_PLACE);
+  return Math.min(Math.max(LEAST_PREFETCH, wanted), MAX_PREFETCH);
 }
 
 function queueSettings(options: RabbitmqQueueOptions, base: QueueSettings): QueueSettings {

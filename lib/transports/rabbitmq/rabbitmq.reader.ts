@@ -4,6 +4,7 @@ import { within } from '../../core/clock.js';
 import type { Delivery, Place } from '../../core/delivery.js';
 import { EventsError } from '../../core/errors.js';
 import { PatternTrie } from '../../core/event-name.js';
+import { IntakeWatch } from '../../core/intake-watch.js';
 import type { Subscription } from '../../core/subscription.js';
 import type { TransportEnvironment } from '../../core/transport.js';
 import { Acknowledger } from './rabbitmq.acknowledger.js';
@@ -34,12 +35,17 @@ interface Session {
   readonly lost: AbortController;
 }
 
-/** Reads one handler's queue, on a channel of its own, and comes back after everything that can happen to either. */
+/**
+ * Reads one handler's queue, on a channel of its own, and comes back after everything that can happen to either. While the
+ * handler's breaker is open it holds at most a prefetch, and other instances get the rest. n.b. the subscription is not
+ * cancelled meanwhile: what a quorum queue was just sending goes behind the rest then, and counts as a return.
+ */
 export class QueueReader {
   readonly #topology: QueueTopology;
   readonly #prefetch: number;
   readonly #patterns = new PatternTrie<true>();
   readonly #healing: HealingChannel<Channel>;
+  readonly #watch: IntakeWatch;
   #first: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
   #session: Session | undefined;
   #stopping = false;
@@ -50,6 +56,12 @@ export class QueueReader {
     this.#topology = queueTopology(subscription, settings);
     this.#prefetch = this.#topology.settings.prefetch ?? defaultPrefetch(subscription);
     for (const pattern of subscription.patterns) this.#patterns.add(pattern, true);
+    const { clock, report } = environment;
+    this.#watch = new IntakeWatch({
+      ...{ clock, report },
+      about: { transport: settings.name, group: subscription.group, place: this.queue },
+      isFull: () => (this.#session?.acknowledger.pending ?? 0) >= this.#prefetch,
+    });
     this.#healing = new HealingChannel({
       connection,
       clock: environment.clock,
@@ -78,6 +90,7 @@ export class QueueReader {
    */
   stop(): void {
     this.#stopping = true;
+    this.#watch.close();
     this.#healing.retire();
   }
 
@@ -143,12 +156,16 @@ export class QueueReader {
     const { environment, subscription, deliver, unhandled, settings } = this.options;
     const { acknowledger, lost } = session;
     const tag = acknowledger.received(message.fields.deliveryTag);
+    this.#watch.taken();
     const delivery = toDelivery(message, {
       subscription,
       transport: settings.name,
       reading: environment,
       lost: lost.signal,
-      acknowledge: () => acknowledger.acknowledge(tag),
+      acknowledge: () => {
+        acknowledger.acknowledge(tag);
+        this.#watch.settled();
+      },
       // n.b. from 3.10 on a quorum queue puts what is given back by `nack` behind everything else: at the end we do not
       release: () => (this.#stopping ? undefined : acknowledger.release(tag)),
     });
@@ -179,6 +196,7 @@ export class QueueReader {
     this.#session = undefined;
     acknowledger.lost();
     lost.abort();
+    this.#watch.settled();
   }
 
   #failed(error: unknown): void {

@@ -1,10 +1,14 @@
 import type { DeadLetter } from '../../core/dead-letter.js';
+import type { Delivery, RawEvent } from '../../core/delivery.js';
 import type { Envelope } from '../../core/envelope.js';
 import { assertPayloadSize } from '../../core/payload-size.js';
 import type { Subscription } from '../../core/subscription.js';
 import type {
+  CollectDeadLetters,
   ConsumeRequest,
+  DeadLetterCollection,
   DeadLetterQuery,
+  TakeDeadLetters,
   Transport,
   TransportCapabilities,
   TransportConsumer,
@@ -17,7 +21,7 @@ import { RabbitmqConsumer } from './rabbitmq.consumer.js';
 import { declareQueues } from './rabbitmq.declare.js';
 import { DeadLetters } from './rabbitmq.dead-letters.js';
 import { transportClosed } from './rabbitmq.errors.js';
-import { toMessage } from './rabbitmq.mapper.js';
+import { decodeRaw, toMessage } from './rabbitmq.mapper.js';
 import { transportSettings, type RabbitmqOptions, type RabbitmqSettings } from './rabbitmq.options.js';
 import { Publisher } from './rabbitmq.publisher.js';
 import { declareDeadLetterExchange, declareExchange, queueTopology } from './rabbitmq.topology.js';
@@ -117,6 +121,19 @@ class RabbitmqTransport implements Transport {
 
   readDeadLetters(query: DeadLetterQuery): Promise<DeadLetter[]> {
     return this.#deadLetters.read(query);
+  }
+
+  takeDeadLetters(request: TakeDeadLetters): Promise<void> {
+    return this.#deadLetters.take(request);
+  }
+
+  async collectDeadLetters(request: CollectDeadLetters): Promise<DeadLetterCollection> {
+    if (this.#closed) throw transportClosed(this.name);
+    return this.#deadLetters.collect(request);
+  }
+
+  decode(raw: RawEvent): Delivery['content'] {
+    return decodeRaw(raw, this.environment);
   }
 
   /** n.b. of new queues: AMQP does not tell what an existing one was declared with */

@@ -113,7 +113,7 @@ export function batches({ open, harness }: ConformanceSuite): void {
     expect(numbersOf(consumer.batches[0] as BatchCall)).toHaveLength(20);
     expect(effects.sorted()).toEqual(range(20).filter((n) => n !== 13));
     const letters = await transport.deadLetters(handler);
-    expect(letters).toMatchObject([{ id: published[13]?.id, attempts: 4, error: { message: 'it never works' } }]);
+    expect(letters).toMatchObject([{ eventId: published[13]?.id, attempts: 4, error: { message: 'it never works' } }]);
   });
 
   test('what follows the bad event in its key is handled after it, in order', async () => {

@@ -22,7 +22,14 @@ export function deadLetters({ open, harness }: ConformanceSuite): void {
     await eventually(() => consumer.count('dead-lettered') === 1, { what: 'the dead letter' });
     const [letter, ...more] = await transport.deadLetters(handler);
     expect(more).toEqual([]);
-    expect(letter).toMatchObject({ group, handler: 'stock.reserve', event: name, id, attempts: 4 });
+    expect(letter).toMatchObject({
+      group,
+      handler: 'stock.reserve',
+      event: name,
+      eventId: id,
+      reason: 'failed',
+      attempts: 4,
+    });
     expect(letter?.error).toMatchObject({ code: 'RangeError', message: 'out of stock: größer als ☃' });
     expect(letter?.error.stack).toContain('out of stock');
     expect(Buffer.from(letter?.original.body ?? []).toString()).toBe(JSON.stringify(data));
@@ -48,11 +55,11 @@ export function deadLetters({ open, harness }: ConformanceSuite): void {
     await eventually(() => consumer.count('dead-lettered') === 15, { what: '15 dead letters' });
     for (const handler of [one, two, other, one]) {
       const letters = await transport.deadLetters(handler);
-      expect(letters.map(({ id }) => id)).toEqual(published.map(({ id }) => id));
+      expect(letters.map(({ eventId }) => eventId)).toEqual(published.map(({ id }) => id));
     }
     const { group: ofGroup } = other;
     const first = await transport.transport.readDeadLetters({ group: ofGroup, handler: 'one', limit: 2 });
-    expect(first.map(({ id }) => id)).toEqual(published.slice(0, 2).map(({ id }) => id));
+    expect(first.map(({ eventId }) => eventId)).toEqual(published.slice(0, 2).map(({ id }) => id));
     expect(await transport.deadLetters({ group, id: 'nobody' })).toEqual([]);
   });
 
@@ -114,7 +121,7 @@ export function deadLetters({ open, harness }: ConformanceSuite): void {
     const reopened = await (await open()).consume(handler);
 
     await eventually(() => reopened.count('dead-lettered') === 1, { what: 'the dead letter' });
-    expect((await transport.deadLetters(handler)).map((letter) => letter.id)).toEqual([id]);
+    expect((await transport.deadLetters(handler)).map((letter) => letter.eventId)).toEqual([id]);
   });
 
   test('a dead letter that could not be written at first is written once that works', async () => {

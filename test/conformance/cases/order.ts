@@ -96,6 +96,35 @@ export function order({ open }: ConformanceSuite): void {
     await eventually(() => consumer.of('slow').length === 40);
   });
 
+  test('what can be in flight is in flight and nothing gets on: that is told, and when it goes on', async () => {
+    const [domain, group] = [uniqueWord('full'), uniqueWord('group')];
+    const transport = await open({ window: { maxDeliveries: 8, maxBytes: 1_000_000 } });
+    const gate = new Gate();
+    const consumer = await transport.consume({
+      group,
+      patterns: [`${domain}.order.placed`],
+      handle: () => gate.passed,
+    });
+    const told = (): string[] =>
+      transport.activities.flatMap((activity) =>
+        activity.type === 'intake-paused' || activity.type === 'intake-resumed'
+          ? [
+              `${activity.type} ${activity.transport} ${activity.group} ${activity.place.includes(domain) || activity.place.includes(group)}`,
+            ]
+          : [],
+      );
+
+    // One key: on Kafka one partition.
+    await transport.publishMany(`${domain}.order.placed`, 30, () => ({ key: 'one' }));
+    await eventually(() => told().length > 0, { what: 'intake pauses' });
+    gate.open();
+    await consumer.handled(30);
+
+    await eventually(() => told().at(-1)?.startsWith('intake-resumed') === true, { what: 'intake goes on' });
+    const { name } = transport.transport;
+    expect(told().slice(0, 2)).toEqual([`intake-paused ${name} ${group} true`, `intake-resumed ${name} ${group} true`]);
+  });
+
   test('no more than the window is in flight, and everything is handled', async () => {
     const [domain, group] = [uniqueWord('window'), uniqueWord('group')];
     const transport = await open({ window: { maxDeliveries: 8, maxBytes: 1_000_000 } });

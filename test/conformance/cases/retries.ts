@@ -32,6 +32,65 @@ export function retries({ open }: ConformanceSuite): void {
     for (const [index, least] of [40, 80, 160].entries()) expect(waits[index]).toBeGreaterThanOrEqual(least - 2);
   });
 
+  test('while something the handler needs is away, one event at a time tries; no attempt is used up and nothing overtakes', async () => {
+    const [domain, group] = [uniqueWord('away'), uniqueWord('group')];
+    const backoff = { type: 'fixed', initialMs: 50, maxMs: 50, jitter: false } as const;
+    let away = true;
+    const handler = {
+      group,
+      concurrency: 5,
+      patterns: [`${domain}.order.placed`],
+      retry: { attempts: 1, breaker: { backoff } },
+      handle: () => {
+        if (away) throw Object.assign(new Error('away'), { code: 'ECONNREFUSED' });
+      },
+    };
+    const transport = await open();
+    const consumer = await transport.consume(handler);
+    const states = (): string[] =>
+      consumer.activities.flatMap((activity) => (activity.type === 'breaker' ? [activity.state] : []));
+
+    await transport.publish(`${domain}.order.placed`, { n: -1 }, { key: 'first' });
+    await eventually(() => consumer.count('breaker') > 0, { what: 'the breaker opens' });
+    await transport.publishMany(`${domain}.order.placed`, 30, (n) => ({ key: `k${n % 3}` }));
+    await eventually(() => states().filter((state) => state === 'open').length >= 4, { what: 'three tries' });
+    const opened = states().filter((state) => state === 'open').length;
+    expect(consumer.calls.length).toBeLessThanOrEqual(opened + 1);
+    away = false;
+    await consumer.handled(31);
+
+    expect(consumer.count('dead-lettered')).toBe(0);
+    expect(new Set(consumer.calls.map(({ attempt }) => attempt.attempt))).toEqual(new Set([1]));
+    expect(states().at(-1)).toBe('closed');
+    for (let key = 0; key < 3; key++) {
+      const numbers = consumer.done.map(({ envelope }) => (envelope.data as { n: number }).n);
+      const ofKey = numbers.filter((n) => n >= 0 && n % 3 === key);
+      expect(ofKey).toEqual(Array.from({ length: 10 }, (_, index) => index * 3 + key));
+    }
+  });
+
+  test('what waits for an open breaker is given back at the end, and nobody waits for it', async () => {
+    const [domain, group] = [uniqueWord('away'), uniqueWord('group')];
+    const backoff = { type: 'fixed', initialMs: 600_000, maxMs: 600_000, jitter: false } as const;
+    const handler = {
+      group,
+      patterns: [`${domain}.order.placed`],
+      retry: { breaker: { backoff } },
+      handle: () => {
+        throw Object.assign(new Error('away'), { code: 'ECONNREFUSED' });
+      },
+    };
+    const transport = await open();
+    const consumer = await transport.consume(handler);
+    await transport.publishMany(`${domain}.order.placed`, 20, (n) => ({ key: `k${n}` }));
+    await eventually(() => consumer.count('breaker') > 0, { what: 'the breaker opens' });
+    expect(await consumer.close()).toBe(0);
+    expect(await transport.deadLetters(handler)).toEqual([]);
+
+    const next = await transport.consume({ ...handler, handle: () => undefined });
+    await next.handled(20);
+  });
+
   test('a handler that recovers is done; no dead letter is written', async () => {
     const [domain, group] = [uniqueWord('recovers'), uniqueWord('group')];
     const handler = {
