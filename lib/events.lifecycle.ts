@@ -7,13 +7,17 @@ import type {
 import { systemClock, within } from './core/clock.js';
 import type { EventsLogger } from './core/logger.js';
 import type { TransportRegistry } from './core/transport-registry.js';
+import type { Caution } from './consuming/caution.js';
 import type { Consumers } from './consuming/consumers.js';
 import { warnOfShortRetention } from './consuming/short-retention.js';
+import type { DeadLetterWork } from './events.dead-letters.js';
+import type { DeadLetterListeners } from './handlers/dead-letter-listeners.js';
 import type { HandlerExplorer } from './handlers/handler-explorer.js';
 import type { HandlerInvoker } from './handlers/handler-invoker.js';
 import type { HandlerRegistry } from './handlers/handler-registry.js';
 import type { IdempotencyStore } from './idempotency/idempotency-store.js';
 import type { ActivityStream } from './observability/activity-stream.js';
+import type { Watchdog } from './observability/watchdog.js';
 import type { OutboxRelay } from './outbox/outbox-relay.js';
 import type { OutboxStore } from './outbox/outbox-store.js';
 
@@ -22,10 +26,16 @@ export interface LifecycleParts {
   readonly registry: HandlerRegistry;
   readonly invoker: HandlerInvoker;
   readonly consumers: Consumers;
+  /** Where attempts that end the process are looked for. */
+  readonly caution: Caution | undefined;
+  readonly service: string;
+  readonly listeners: DeadLetterListeners;
+  readonly deadLetters: DeadLetterWork;
   readonly transports: TransportRegistry;
   readonly idempotency: IdempotencyStore | undefined;
   readonly outbox: OutboxStore | undefined;
   readonly relay: OutboxRelay | undefined;
+  readonly watchdog: Watchdog | undefined;
   readonly activity: ActivityStream;
   readonly logger: EventsLogger;
   readonly drainTimeoutMs: number;
@@ -52,11 +62,13 @@ export class EventsLifecycle
   constructor(private readonly parts: LifecycleParts) {}
 
   async onModuleInit(): Promise<void> {
-    const { explorer, transports, consumers, registry, idempotency, outbox } = this.parts;
+    const { explorer, transports, consumers, registry, idempotency, outbox, caution, deadLetters } = this.parts;
     await this.#orLeave(async () => {
       explorer.explore();
       await idempotency?.prepare();
       await outbox?.prepare();
+      await deadLetters.prepare();
+      await caution?.prepare();
       this.#warnOfOutboxElsewhere();
       await Promise.all(transports.all.map((transport) => transport.connect()));
       await consumers.declare(registry.all());
@@ -64,10 +76,18 @@ export class EventsLifecycle
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { invoker, consumers, registry, relay, idempotency } = this.parts;
+    const { invoker, listeners, consumers, registry, relay, idempotency, service } = this.parts;
+    const { caution, watchdog, deadLetters } = this.parts;
     await this.#orLeave(async () => {
       invoker.prepare();
+      const subscriptions = registry.all().map(({ subscription }) => subscription);
+      listeners.prepare(new Set(subscriptions.map(({ group }) => group)));
+      await caution?.open(service);
+      // The first event may be the one that blocks.
+      if (subscriptions.length > 0) watchdog?.start(subscriptions);
       await consumers.start(registry.all());
+      await deadLetters.start();
+      caution?.started();
     });
     relay?.start();
     idempotency?.start?.();
@@ -76,14 +96,17 @@ export class EventsLifecycle
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    const { relay, consumers, idempotency, drainTimeoutMs, logger } = this.parts;
+    const { relay, consumers, deadLetters, idempotency, caution, drainTimeoutMs, logger } = this.parts;
     clearTimeout(this.#hooksCheck);
     const [unfinished] = await Promise.all([
       consumers.drain(drainTimeoutMs),
+      deadLetters.drain(drainTimeoutMs),
       relay?.stop(drainTimeoutMs),
       within(systemClock, drainTimeoutMs, Promise.resolve(idempotency?.stop?.())),
       within(systemClock, RETENTION_GRACE_MS, Promise.resolve(this.#retentionCheck)),
     ]);
+    // While the application's database is still open.
+    await caution?.close();
     if (unfinished > 0) {
       logger.warn(
         `${unfinished} consumer(s) still had handlers running after ${drainTimeoutMs} ms; their events will be delivered ` +
@@ -93,10 +116,13 @@ export class EventsLifecycle
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { transports, idempotency, outbox, activity } = this.parts;
+    const { transports, idempotency, outbox, deadLetters, caution, watchdog, activity } = this.parts;
+    await watchdog?.stop();
     await Promise.all(transports.all.map((transport) => transport.close()));
     idempotency?.close?.();
     outbox?.close?.();
+    deadLetters.close();
+    caution?.release();
     activity.complete();
   }
 
@@ -115,7 +141,9 @@ export class EventsLifecycle
     try {
       await start();
     } catch (error) {
-      await this.parts.consumers.drain(this.parts.drainTimeoutMs);
+      const { consumers, deadLetters, caution, drainTimeoutMs } = this.parts;
+      await Promise.all([consumers.drain(drainTimeoutMs), deadLetters.drain(drainTimeoutMs)]);
+      await caution?.close();
       await this.onApplicationShutdown().catch(() => undefined); // the first error is the one to tell
       throw error;
     }

@@ -2,7 +2,7 @@ import { ConfigurableModuleBuilder, Module, type DynamicModule, type Provider, t
 import { DiscoveryModule, DiscoveryService, ModuleRef } from '@nestjs/core';
 import { FAILURE_POLICY } from './core/delivery.js';
 import { DeadLetterFilter } from './dead-letter/dead-letter.filter.js';
-import { DeadLetters } from './dead-letter/dead-letters.js';
+import { DeadLetterService } from './dead-letter/dead-letter-service.js';
 import { EventsLifecycle } from './events.lifecycle.js';
 import { resolveOptions, type EventsModuleOptions } from './events.options.js';
 import { createRuntime, type EventsRuntime } from './events.runtime.js';
@@ -10,6 +10,7 @@ import { EventsFeatureModule, type EventsFeatureOptions } from './handlers/featu
 import { IDEMPOTENCY_STORE } from './idempotency/idempotency-store.js';
 import { IdempotencyInterceptor } from './idempotency/idempotency.interceptor.js';
 import { ActivityStream } from './observability/activity-stream.js';
+import { EventsHealth } from './observability/events-health.js';
 import { Outbox } from './outbox/outbox.js';
 import { EventBus } from './publishing/event-bus.js';
 
@@ -44,7 +45,8 @@ const part = <T>(token: symbol | Type<T>, pick: (runtime: EventsRuntime) => T | 
     },
     part(EventBus, ({ bus }) => bus),
     part(ActivityStream, ({ activity }) => activity),
-    part(DeadLetters, ({ deadLetters }) => deadLetters),
+    part(EventsHealth, ({ health }) => health),
+    part(DeadLetterService, ({ deadLetters }) => deadLetters),
     part(Outbox, ({ outbox }) => outbox),
     part(EventsLifecycle, ({ lifecycle }) => lifecycle),
     part(IDEMPOTENCY_STORE, ({ idempotency }) => idempotency),
@@ -55,7 +57,8 @@ const part = <T>(token: symbol | Type<T>, pick: (runtime: EventsRuntime) => T | 
   exports: [
     EventBus,
     ActivityStream,
-    DeadLetters,
+    EventsHealth,
+    DeadLetterService,
     Outbox,
     IDEMPOTENCY_STORE,
     FAILURE_POLICY,

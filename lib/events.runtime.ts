@@ -2,17 +2,22 @@ import { Logger } from '@nestjs/common';
 import { MetadataScanner, type DiscoveryService, type ModuleRef } from '@nestjs/core';
 import { systemClock } from './core/clock.js';
 import type { FailurePolicy } from './core/delivery.js';
-import { mergeRetry } from './core/retry-options.js';
+import { mergeRetry, type RetryOptions } from './core/retry-options.js';
 import { HandlingScope } from './core/scope.js';
 import type { StoreEnvironment } from './core/store.js';
+import type { Subscription } from './core/subscription.js';
 import type { TransportEnvironment } from './core/transport.js';
 import { TransportRegistry } from './core/transport-registry.js';
+import { Caution } from './consuming/caution.js';
 import { consumerPipeline } from './consuming/consumer.pipeline.js';
 import { Consumers } from './consuming/consumers.js';
 import { DeadLetterFilter } from './dead-letter/dead-letter.filter.js';
-import { DeadLetters } from './dead-letter/dead-letters.js';
+import type { DeadLetterService } from './dead-letter/dead-letter-service.js';
+import { DeadLetterWork } from './events.dead-letters.js';
 import { EventsLifecycle } from './events.lifecycle.js';
 import type { ResolvedEventsOptions } from './events.options.js';
+import type { DeadLetterHandler } from './handlers/dead-letter-handlers.js';
+import { DeadLetterListeners } from './handlers/dead-letter-listeners.js';
 import { HandlerContextFactory } from './handlers/handler-context.js';
 import { HandlerExplorer } from './handlers/handler-explorer.js';
 import { HandlerInvoker } from './handlers/handler-invoker.js';
@@ -20,11 +25,14 @@ import { HandlerRegistry } from './handlers/handler-registry.js';
 import type { IdempotencyStore } from './idempotency/idempotency-store.js';
 import { IdempotencyInterceptor } from './idempotency/idempotency.interceptor.js';
 import { ActivityStream } from './observability/activity-stream.js';
+import { EventsHealth } from './observability/events-health.js';
+import { Watchdog } from './observability/watchdog.js';
 import { Outbox } from './outbox/outbox.js';
 import type { OutboxStore } from './outbox/outbox-store.js';
 import { OutboxRelay } from './outbox/outbox-relay.js';
 import { EventBus } from './publishing/event-bus.js';
 import { kindOf } from './retry/error-kinds.js';
+import { CircuitBreakers } from './retry/circuit-breakers.js';
 import { RetryPolicy } from './retry/retry-policy.js';
 
 /** What of Nest the parts are built on. */
@@ -37,7 +45,8 @@ export interface NestParts {
 export interface EventsRuntime {
   readonly bus: EventBus;
   readonly activity: ActivityStream;
-  readonly deadLetters: DeadLetters;
+  readonly health: EventsHealth;
+  readonly deadLetters: DeadLetterService;
   readonly outbox: Outbox;
   readonly idempotency: IdempotencyStore | null;
   readonly policy: FailurePolicy;
@@ -52,7 +61,12 @@ export function createRuntime(options: ResolvedEventsOptions, nest: NestParts): 
   const scope = new HandlingScope();
   const registry = new HandlerRegistry();
   const transports = createTransports(options, stores);
-  const policy = new RetryPolicy((subscription) => mergeRetry(options.retry, registry.of(subscription).retry));
+  const retryOf = (subscription: Subscription): RetryOptions =>
+    mergeRetry(options.retry, registry.of(subscription).retry);
+  const policy = new RetryPolicy(retryOf, systemClock, logger);
+  const breakers = new CircuitBreakers({ clock: systemClock, logger, report: activity.report, optionsOf: retryOf });
+  const { activities } = activity;
+  const health = new EventsHealth({ transports, breakers, activities, clock: systemClock });
   const idempotency = options.idempotency?.create(stores) ?? null;
   const outbox = options.outbox?.create(stores);
 
@@ -63,8 +77,9 @@ export function createRuntime(options: ResolvedEventsOptions, nest: NestParts): 
   });
   const relay = createRelay(options, { bus, transports, stores, outbox });
 
+  const listening: DeadLetterHandler[] = [];
   const explorer = new HandlerExplorer(
-    { registry, logger, discovery: nest.discovery, scanner: new MetadataScanner() },
+    { registry, logger, discovery: nest.discovery, scanner: new MetadataScanner(), listeners: listening },
     { group: service, concurrency: options.concurrency },
   );
   const enhancers = {
@@ -74,16 +89,47 @@ export function createRuntime(options: ResolvedEventsOptions, nest: NestParts): 
   };
   const contexts = (): HandlerContextFactory => new HandlerContextFactory(nest.moduleRef, enhancers);
   const invoker = new HandlerInvoker({ contexts, registry, policy, logger });
-  const pipeline = consumerPipeline((attempt) => invoker.invoke(attempt), scope);
-  const consumers = new Consumers(transports, { ...stores, pipeline, policy });
+  const watchdog =
+    options.watchdog === false ? undefined : new Watchdog(options.watchdog, { logger, report: activity.report });
+  const pipeline = consumerPipeline((attempt) => {
+    watchdog?.begins(attempt.subscription);
+    return invoker.invoke(attempt);
+  }, scope);
+  const parkedKeys = options.deadLetters.store?.create(stores);
+  const attempts = options.attempts?.create(stores);
+  const caution =
+    attempts &&
+    new Caution({
+      ...{ ...stores, log: attempts, window: options.window.maxDeliveries },
+      crashesOf: (subscription) => retryOf(subscription).crashes,
+    });
+  const consumers = new Consumers(transports, {
+    ...stores,
+    pipeline,
+    policy,
+    breakers,
+    caution,
+    parkedKeys,
+    tell: (...told) => listeners.tell(...told),
+  });
+
+  const listeners = new DeadLetterListeners({
+    ...{ handlers: listening, logger, report: activity.report },
+    contexts: () => new HandlerContextFactory(nest.moduleRef, { ...enhancers, interceptors: [], filters: [] }),
+  });
+  const deadLetters = new DeadLetterWork({
+    ...{ options, stores, transports, policy, pipeline, breakers, caution, listeners, store: parkedKeys },
+    handlers: () => registry.all(),
+  });
 
   const lifecycle = new EventsLifecycle({
+    ...{ listeners, deadLetters, caution, watchdog },
     ...{ explorer, registry, invoker, consumers, transports, activity, logger, outbox, relay },
     idempotency: idempotency ?? undefined,
-    drainTimeoutMs: options.drainTimeoutMs,
+    ...{ service, drainTimeoutMs: options.drainTimeoutMs },
   });
-  const forOperators = { deadLetters: new DeadLetters(transports), outbox: new Outbox(outbox) };
-  return { bus, activity, ...forOperators, idempotency, policy, lifecycle };
+  const forOperators = { deadLetters: deadLetters.service, outbox: new Outbox(outbox) };
+  return { bus, activity, health, ...forOperators, idempotency, policy, lifecycle };
 }
 
 /** What a relay is made of, in an application with handlers as in one that only relays. */
@@ -133,6 +179,7 @@ export function createTransports(options: ResolvedEventsOptions, stores: StoreEn
     ...{ service, serializer, publishTimeoutMs, maxPayloadBytes, window },
     ...{ clock, logger, report, production },
     onMissingId: options.idempotency?.onMissingId,
+    deadLetterBody: options.deadLetters.body,
   };
   return new TransportRegistry(
     options.transports.map((definition) => definition.create(environment)),

@@ -1,6 +1,6 @@
 /** The public names of nestjs-events. Transports with a client and stores with a database have entries of their own. */
 export { EventsModule } from './events.module.js';
-export type { EventsModuleOptions } from './events.options.js';
+export type { DeadLettersOptions, EventsModuleOptions } from './events.options.js';
 export { EventsRelayModule, type EventsRelayModuleOptions } from './events-relay.module.js';
 
 export { OnEvent, OnEvents, type OnEventOptions, type OnEventsOptions } from './handlers/on-event.decorator.js';
@@ -13,7 +13,33 @@ export { EventBus, PartialPublish, type OutgoingEvent, type PublishOptions } fro
 export type { DelayOptions } from './publishing/delay.js';
 
 export { DeadLetterFilter } from './dead-letter/dead-letter.filter.js';
-export { DeadLetters, type DeadLettersQuery } from './dead-letter/dead-letters.js';
+export {
+  DeadLetterService,
+  type DeadLetterWithHistory,
+  type RedrivePreview,
+} from './dead-letter/dead-letter-service.js';
+export type {
+  ClaimedDeadLetter,
+  ClaimRequest,
+  DeadLetterAction,
+  DeadLetterCriteria,
+  DeadLetterPage,
+  DeadLetterPageRequest,
+  DeadLetterState,
+  DeadLetterStore,
+  DeadLetterStoreDefinition,
+  Operator,
+  Redrive,
+  RedrivePage,
+  RedriveRequest,
+  RedriveResult,
+  RedriveResultPage,
+  SettledClaim,
+  StoredDeadLetter,
+} from './dead-letter/dead-letter-store.js';
+export type { DeadLetterEdit } from './dead-letter/dead-letter-edit.js';
+export type { DeadLetterSelection } from './dead-letter/dead-letter-inputs.js';
+export { OnDeadLetter, type OnDeadLetterOptions } from './handlers/on-dead-letter.decorator.js';
 /** The decorator, and the type of what a store remembers. */
 export { IdempotencyKey } from './idempotency/idempotency-key.decorator.js';
 export { IdempotencyInterceptor } from './idempotency/idempotency.interceptor.js';
@@ -41,7 +67,14 @@ export type {
 } from './outbox/outbox-store.js';
 
 export { ACTIVITY_CHANNEL, ActivityStream } from './observability/activity-stream.js';
-export type { Activity } from './core/activity.js';
+export {
+  EventsHealth,
+  type HandlerHealth,
+  type HealthSnapshot,
+  type PausedIntake,
+  type TransportHealth,
+} from './observability/events-health.js';
+export type { Activity, BreakerState } from './core/activity.js';
 
 export { memory, type MemoryOptions } from './transports/memory/memory.transport.js';
 export { MemoryBroker } from './transports/memory/memory.broker.js';
@@ -57,7 +90,16 @@ export { BatchError, type BatchFailure } from './core/batch-error.js';
 export { isOutcome, outcome, type Outcome } from './core/outcome.js';
 export type { DeadLetter, DeadLetterError } from './core/dead-letter.js';
 export type { BatchOptions, Subscription } from './core/subscription.js';
-export type { BackoffOptions, RetryOptions, RetryOverrides } from './core/retry-options.js';
+export type {
+  BackoffOptions,
+  BreakerOptions,
+  BreakerRate,
+  RetryAction,
+  RetryOptions,
+  RetryOverrides,
+  RetryRule,
+} from './core/retry-options.js';
+export type { Limit } from './core/limit.js';
 export { jsonSerializer, type Serializer } from './core/serializer.js';
 export type {
   ConsumeRequest,

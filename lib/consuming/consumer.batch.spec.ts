@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ManualClock } from '../../test/support/manual-clock.js';
 import { RecordingLogger } from '../../test/support/recording-logger.js';
-import type { Activity } from '../core/activity.js';
+import type { Activity, Report } from '../core/activity.js';
 import type { BatchAttempt } from '../core/batch.js';
 import { BatchError } from '../core/batch-error.js';
 import type { DeadLetter } from '../core/dead-letter.js';
@@ -10,11 +10,15 @@ import { createEnvelope } from '../core/envelope.js';
 import { HandlerLanes } from '../core/handler-lanes.js';
 import { outcome, type Outcome } from '../core/outcome.js';
 import { HandlingScope } from '../core/scope.js';
+import type { RetryOptions } from '../core/retry-options.js';
 import type { Subscription } from '../core/subscription.js';
+import { CircuitBreakers } from '../retry/circuit-breakers.js';
 import { DEFAULT_RETRY, RetryPolicy } from '../retry/retry-policy.js';
 import { Consumer } from './consumer.js';
 import { consumerPipeline } from './consumer.pipeline.js';
 
+const BACKOFF = { ...DEFAULT_RETRY.backoff, jitter: false };
+const RETRY = { ...DEFAULT_RETRY, backoff: BACKOFF, breaker: { backoff: BACKOFF } };
 const refused = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
 const deadlock = Object.assign(new Error('deadlock detected'), { code: '40P01' });
 const boom = new RangeError('boom');
@@ -38,17 +42,19 @@ class World {
   constructor(
     private readonly handle: Handle,
     subscription: Partial<Subscription> = {},
+    retry: RetryOptions = RETRY,
   ) {
     this.#subscription = {
       ...{ handler: 'views', group: 'shop', aliases: [], patterns: [], idempotent: true, transportOptions: {} },
-      ...{ ordering: 'key', concurrency: 4, batch: { size: 100, waitMs: 20 } },
+      ...{ ordering: 'key', afterDeadLetter: 'continue', concurrency: 4, batch: { size: 100, waitMs: 20 } },
       ...subscription,
     };
+    const { clock, logger } = this;
+    const report: Report = (activity) => void this.activities.push(activity);
+    const breakers = new CircuitBreakers({ clock, logger, report, optionsOf: () => retry });
     const consumer = new Consumer({
-      clock: this.clock,
-      logger: this.logger,
-      report: (activity) => this.activities.push(activity),
-      policy: new RetryPolicy(() => ({ ...DEFAULT_RETRY, backoff: { ...DEFAULT_RETRY.backoff, jitter: false } })),
+      ...{ clock, logger, report, breakers },
+      policy: new RetryPolicy(() => retry, clock),
       deadline: new AbortController().signal,
       pipeline: consumerPipeline((attempt) => this.#invoke(attempt as BatchAttempt), this.scope),
       writeDeadLetter: async (letter) => void this.letters.push(letter),
@@ -58,6 +64,7 @@ class World {
       logger: this.logger,
       process: (delivery, slot) => consumer.process(delivery, slot),
       processBatch: (deliveries, slot) => consumer.processBatch(deliveries, slot),
+      limitOf: (of) => breakers.of(of).limit,
     });
   }
 
@@ -85,7 +92,7 @@ class World {
   }
 
   deadLetters(): unknown[] {
-    return this.letters.map(({ id, attempts, error }) => [id, attempts, error.message]);
+    return this.letters.map(({ eventId, attempts, error }) => [eventId, attempts, error.message]);
   }
 
   async #invoke(batch: BatchAttempt): Promise<Outcome> {
@@ -202,7 +209,7 @@ describe('a batch that fails', () => {
     let works = false;
     const world = new World(
       (ids) => {
-        if (!works && ids.includes('a1')) throw refused;
+        if (!works && ids.includes('a1')) throw deadlock;
       },
       { concurrency: 1, batch: { size: 2, waitMs: 20 } },
     );
@@ -215,12 +222,49 @@ describe('a batch that fails', () => {
   });
 
   it('is given back when it closes while it waits', async () => {
-    const world = await new World(() => Promise.reject(refused)).push(['a1', 'b1']);
+    const world = await new World(() => Promise.reject(deadlock)).push(['a1', 'b1']);
     world.lanes.close();
     await world.clock.advanceAsync(0);
     expect(world.settled).toEqual(['a1 released', 'b1 released']);
     expect([world.runs.length, world.clock.pending]).toEqual([1, 0]);
     await world.lanes.idle();
+  });
+
+  it('for a broken dependency holds up the other batches of the handler too, and one of them tries', async () => {
+    let works = false;
+    const world = new World(
+      () => {
+        if (!works) throw refused;
+      },
+      { concurrency: 2, batch: { size: 2, waitMs: 20 } },
+    );
+    await world.push(['a1', 'b1', 'c1', 'd1', 'e1', 'f1']);
+    // Two batches ran when it broke; then one of the others, and again one of them.
+    expect(world.runs).toEqual(['a1 b1', 'c1 d1']);
+    await world.clock.advanceAsync(80);
+    expect(world.runs.slice(2)).toEqual(['e1 f1']);
+    await world.clock.advanceAsync(199);
+    expect(world.runs).toHaveLength(3);
+    works = true;
+    await world.clock.advanceAsync(1);
+    expect(world.runs.slice(3)).toEqual(['a1 b1', 'c1 d1', 'e1 f1']);
+    expect(world.letters).toEqual([]);
+    expect(new Set(world.settled)).toEqual(new Set(['a1', 'b1', 'c1', 'd1', 'e1', 'f1']));
+  });
+
+  it('that a rule drops is dropped event by event, as far as they are at fault', async () => {
+    const drop = [{ class: RangeError, action: 'drop' as const }];
+    const world = new World(
+      (ids) => {
+        if (ids.includes('c1')) throw boom;
+      },
+      {},
+      { ...RETRY, rules: drop },
+    );
+    await world.push(['a1', 'b1', 'c1', 'd1']);
+    await world.clock.advanceAsync(MINUTE_MS);
+    expect([...world.settled].sort()).toEqual(['a1', 'b1', 'c1', 'd1']);
+    expect(world.activities.filter(({ type }) => type === 'dropped')).toMatchObject([{ id: 'c1' }]);
   });
 
   it('when it closes in the middle settles what is done and gives back the rest', async () => {
@@ -374,7 +418,9 @@ describe('batches with any bad events, named or not', () => {
           await world.push(ids);
           await world.clock.advanceAsync(60 * MINUTE_MS);
           expect(effects.toSorted()).toEqual(of('good').toSorted());
-          expect(world.letters.map(({ id }) => id).toSorted()).toEqual([...of('bad'), ...of('named')].toSorted());
+          expect(world.letters.map(({ eventId }) => eventId).toSorted()).toEqual(
+            [...of('bad'), ...of('named')].toSorted(),
+          );
           expect(new Set(world.letters.map(({ attempts }) => attempts))).toEqual(
             new Set(world.letters.length === 0 ? [] : [4]),
           );

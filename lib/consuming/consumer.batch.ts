@@ -1,8 +1,16 @@
+import type { Breaker } from '../core/breaker.js';
 import { laneKeyOf, type Delivery } from '../core/delivery.js';
 import { codeOf, messageOf } from '../core/errors.js';
 import type { Slot } from '../core/lanes.js';
 import { printable } from '../core/logger.js';
-import { outcome, type FinalOutcome, type Outcome, type RetryOutcome } from '../core/outcome.js';
+import {
+  outcome,
+  type AckOutcome,
+  type DropOutcome,
+  type FinalOutcome,
+  type Outcome,
+  type RetryOutcome,
+} from '../core/outcome.js';
 import { consumerName } from '../core/subscription.js';
 import { attemptBatch, decideAbout, type BatchPart, type BatchResult } from './attempt-batch.js';
 import type { ConsumerTools } from './consumer.tools.js';
@@ -21,6 +29,7 @@ export interface BatchRunTools {
  * until the deliveries at fault stand alone; each of them is then processed by itself, with what follows it in its key.
  */
 export class BatchRun {
+  readonly #breaker: Breaker;
   readonly #position: ReadonlyMap<Delivery, number>;
   /** What is still to be run, in order. */
   readonly #parts: BatchPart[];
@@ -34,11 +43,15 @@ export class BatchRun {
   ) {
     this.#position = new Map(deliveries.map((delivery, position) => [delivery, position]));
     this.#parts = [{ deliveries, history: FIRST_ATTEMPT }];
+    this.#breaker = options.tools.breakers.of((deliveries[0] as Delivery).subscription);
   }
 
   /** Returns those to be processed by themselves, in order. */
   async run(): Promise<readonly Delivery[]> {
-    for (let part = this.#next(); part !== undefined; part = this.#next()) await this.#attempt(part);
+    for (let part = this.#next(); part !== undefined; part = this.#next()) {
+      if (this.#breaker.limit.now > 0) await this.#attempt(part);
+      else await this.#waitForBreaker(part);
+    }
     return this.#alone.sort((a, b) => this.#positionOf(a) - this.#positionOf(b));
   }
 
@@ -58,13 +71,17 @@ export class BatchRun {
     const { tools } = this.options;
     const startedAt = tools.clock.now();
     const result = await attemptBatch(part, tools);
-    const { decided, named } = result;
     const now = tools.clock.now();
-    if (decided.kind === 'ack' || decided.kind === 'drop') return this.#settle(part, result, now - startedAt);
+    if (concernsAll(result.decided)) {
+      this.#breaker.after(result.decided, startedAt);
+      return this.#settle(part, result, now - startedAt);
+    }
     // What is lost told the handler to stop: the failure says nothing about the others.
-    if (part.deliveries.some(({ lost }) => lost.aborted)) this.#parts.unshift(part);
-    else if (named.size > 0) this.#setApart(part, named);
-    else if (decided.kind === 'retry' && !decided.counts) await this.#wait(part, decided, now);
+    if (part.deliveries.some(({ lost }) => lost.aborted)) return void this.#parts.unshift(part);
+    // Of those that are named, the breaker hears when they are processed.
+    if (result.named.size > 0) return this.#setApart(part, result.named);
+    const decided = this.#breaker.after(result.decided, startedAt);
+    if (decided.kind === 'retry' && !decided.counts) await this.#wait(part, decided, now);
     else this.#split(part, decided.error);
   }
 
@@ -75,6 +92,12 @@ export class BatchRun {
       const decided = result.handedOver.has(position) ? (result.decided as FinalOutcome) : outcome.ack('duplicate');
       await settle(decided, { delivery, history, slot, tookMs }, tools);
     }
+  }
+
+  /** Another batch of the handler has opened it. */
+  async #waitForBreaker(part: BatchPart): Promise<void> {
+    await this.options.slot.park(this.#breaker.openForMs);
+    this.#parts.unshift(part);
   }
 
   /** A broken dependency, or a conflict: none of the events is to blame, and all of them run again. */
@@ -132,4 +155,11 @@ export class BatchRun {
   #positionOf(delivery: Delivery): number {
     return this.#position.get(delivery) as number;
   }
+}
+
+type WantedDrop = DropOutcome & { readonly error?: undefined };
+
+/** The handler is done with the whole batch. A drop that follows from a failure is meant for the events at fault only. */
+function concernsAll(decided: Outcome): decided is AckOutcome | WantedDrop {
+  return decided.kind === 'ack' || (decided.kind === 'drop' && decided.error === undefined);
 }

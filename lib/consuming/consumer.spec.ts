@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { ManualClock } from '../../test/support/manual-clock.js';
-import type { Activity } from '../core/activity.js';
+import type { Activity, Report } from '../core/activity.js';
 import type { DeadLetter } from '../core/dead-letter.js';
 import type { Attempt, Delivery } from '../core/delivery.js';
 import { createEnvelope } from '../core/envelope.js';
@@ -8,12 +8,21 @@ import { Lanes } from '../core/lanes.js';
 import { outcome, type Outcome } from '../core/outcome.js';
 import { HandlingScope } from '../core/scope.js';
 import type { Subscription } from '../core/subscription.js';
+import { CircuitBreakers } from '../retry/circuit-breakers.js';
 import { DEFAULT_RETRY, RetryPolicy } from '../retry/retry-policy.js';
 import { Consumer } from './consumer.js';
 import { consumerPipeline } from './consumer.pipeline.js';
 
-const subscription = { handler: 'mails', group: 'shop', ordering: 'key', concurrency: 1 } as Subscription;
+const subscription = {
+  handler: 'mails',
+  group: 'shop',
+  ordering: 'key',
+  afterDeadLetter: 'continue',
+  concurrency: 1,
+} as Subscription;
 const envelope = createEnvelope({ name: 'orders.order.placed', source: 'shop', data: { total: 1 }, key: 'ann' });
+const BACKOFF = { ...DEFAULT_RETRY.backoff, jitter: false };
+const RETRY = { ...DEFAULT_RETRY, backoff: BACKOFF, breaker: { backoff: BACKOFF } };
 const refused = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
 
 interface World {
@@ -37,11 +46,12 @@ function world(handle: (attempt: Attempt) => Promise<Outcome>, writeFailures = 0
   const settled: string[] = [];
   const lost = new AbortController();
   let failures = writeFailures;
+  const logger = { debug() {}, log() {}, warn() {}, error() {} };
+  const report: Report = (activity) => void activities.push(activity);
+  const breakers = new CircuitBreakers({ clock, logger, report, optionsOf: () => RETRY });
   const consumer = new Consumer({
-    clock,
-    logger: { debug() {}, log() {}, warn() {}, error() {} },
-    report: (activity) => activities.push(activity),
-    policy: new RetryPolicy(() => ({ ...DEFAULT_RETRY, backoff: { ...DEFAULT_RETRY.backoff, jitter: false } })),
+    ...{ clock, logger, report, breakers },
+    policy: new RetryPolicy(() => RETRY, clock),
     deadline: new AbortController().signal,
     pipeline: consumerPipeline((attempt) => {
       attempts.push(attempt as Attempt);
@@ -55,6 +65,7 @@ function world(handle: (attempt: Attempt) => Promise<Outcome>, writeFailures = 0
   });
   const lanes = new Lanes<Delivery>({
     concurrency: 1,
+    limit: breakers.of(subscription).limit,
     clock,
     run: (delivery, slot) => consumer.process(delivery, slot),
     onError: (error) => {
@@ -107,7 +118,7 @@ describe('a consumer', () => {
       group: 'shop',
       handler: 'mails',
       event: 'orders.order.placed',
-      id: envelope.id,
+      eventId: envelope.id,
       attempts: 4,
       error: { code: 'RangeError', message: 'boom' },
       firstFailureAt: new Date(1_000_000).toISOString(),
@@ -139,6 +150,32 @@ describe('a consumer', () => {
     expect(letters).toEqual([]);
     expect(attempts).toHaveLength(31);
     expect(new Set(attempts.map(({ attempt }) => attempt))).toEqual(new Set([1]));
+  });
+
+  it('says of each retry how long it really waits: as long as the breaker is open', async () => {
+    const { push, clock, activities } = world(() => Promise.reject(refused));
+    push();
+    await clock.advanceAsync(100 + 200 + 400);
+    const waits = activities.flatMap((each) => (each.type === 'retried' ? [each.afterMs] : []));
+    const open = activities.flatMap((each) => (each.type === 'breaker' && each.state === 'open' ? [each.forMs] : []));
+    expect(waits).toEqual([100, 200, 400, 800]);
+    expect(open).toEqual([0, 100, 300, 700]);
+  });
+
+  it('goes on with the next event when the one that should have tried is lost, or cannot be decoded', async () => {
+    let away = true;
+    const { push, settled, clock, activities, lost } = world(async () => {
+      if (away) throw refused;
+      return outcome.ack();
+    });
+    const states = (): string[] => activities.flatMap((each) => (each.type === 'breaker' ? [each.state] : []));
+    push();
+    push({ undecodable: new Error('not JSON') });
+    await clock.advanceAsync(0);
+    away = false;
+    lost.abort();
+    await clock.advanceAsync(100);
+    expect([settled[0], states()]).toEqual(['released', ['open', 'half-open']]);
   });
 
   it('does not acknowledge while the dead letter cannot be written, tells, and tries again', async () => {

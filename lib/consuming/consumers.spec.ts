@@ -4,7 +4,10 @@ import { RecordingLogger } from '../../test/support/recording-logger.js';
 import type { Subscription } from '../core/subscription.js';
 import type { ConsumeRequest, Transport, TransportConsumer } from '../core/transport.js';
 import { TransportRegistry } from '../core/transport-registry.js';
-import { Consumers, type PlacedSubscription } from './consumers.js';
+import { CircuitBreakers } from '../retry/circuit-breakers.js';
+import { DEFAULT_RETRY } from '../retry/retry-policy.js';
+import { Consumers } from './consumers.js';
+import type { PlacedSubscription } from './subscription-plan.js';
 
 const placed = (handler: string, group: string, transport?: string): PlacedSubscription => ({
   subscription: { handler, group, patterns: [`${group}.#`], aliases: [] } as Partial<Subscription> as Subscription,
@@ -26,10 +29,10 @@ function world(consume: (request: ConsumeRequest, steps: string[]) => Promise<Pa
     },
   } as Partial<Transport> as Transport;
   const clock = new ManualClock();
+  const tools = { clock, logger: new RecordingLogger(), report: () => undefined };
   const consumers = new Consumers(new TransportRegistry([transport]), {
-    clock,
-    logger: new RecordingLogger(),
-    report: () => undefined,
+    ...tools,
+    breakers: new CircuitBreakers({ ...tools, optionsOf: () => DEFAULT_RETRY }),
     pipeline: () => Promise.reject(new Error('not asked')),
     policy: {
       decide: () => {

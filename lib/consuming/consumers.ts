@@ -1,17 +1,15 @@
 import { within, type Clock } from '../core/clock.js';
-import { EventsError, messageOf } from '../core/errors.js';
+import type { DeadLetter } from '../core/dead-letter.js';
+import type { Delivery } from '../core/delivery.js';
+import { messageOf } from '../core/errors.js';
 import { printable } from '../core/logger.js';
-import { consumerName, type Subscription } from '../core/subscription.js';
+import { consumerName } from '../core/subscription.js';
 import type { Transport, TransportConsumer } from '../core/transport.js';
 import type { TransportRegistry } from '../core/transport-registry.js';
 import { Consumer } from './consumer.js';
 import type { ConsumerTools } from './consumer.tools.js';
-
-/** A handler's subscription and the transport it insists on, if any. */
-export interface PlacedSubscription {
-  readonly subscription: Subscription;
-  readonly transport: string | undefined;
-}
+import { parkKey, parksKey } from './parking.js';
+import { planOf, type PlacedSubscription, type Plan } from './subscription-plan.js';
 
 interface Running {
   readonly transport: Transport;
@@ -35,13 +33,15 @@ export class Consumers {
 
   /** From now on nothing published is lost for want of a place to wait in. */
   async declare(subscriptions: readonly PlacedSubscription[]): Promise<void> {
-    const plans = this.#plan(subscriptions);
+    const plans = planOf(subscriptions, this.transports);
     await Promise.all(plans.map(({ transport, subscriptions: planned }) => transport.declare(planned)));
   }
 
   /** Throws the first error when all have started or failed: what did start is then there to be drained. */
   async start(subscriptions: readonly PlacedSubscription[]): Promise<void> {
-    const started = await Promise.allSettled(this.#plan(subscriptions).map((plan) => this.#startOne(plan)));
+    const started = await Promise.allSettled(
+      planOf(subscriptions, this.transports).map((plan) => this.#startOne(plan)),
+    );
     const failed = started.find((each) => each.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
   }
@@ -58,17 +58,25 @@ export class Consumers {
     );
     this.#deadline.abort();
     await Promise.all(running.map((each) => this.#close(each)));
+    this.tools.breakers.close();
     return drained.filter((done) => !done).length;
   }
 
   async #startOne({ transport, group, subscriptions }: Plan): Promise<void> {
-    const writeDeadLetter = transport.writeDeadLetter.bind(transport);
+    const { parkedKeys } = this.tools;
+    const writeDeadLetter = (letter: DeadLetter, delivery: Delivery): Promise<void> =>
+      parkedKeys !== undefined && parksKey(delivery)
+        ? parkKey(letter, delivery, parkedKeys)
+        : transport.writeDeadLetter(letter);
     const consumer = new Consumer({ ...this.tools, writeDeadLetter, deadline: this.#deadline.signal });
+    // Known from the start, to whoever asks how the handlers are.
+    for (const subscription of subscriptions) this.tools.breakers.of(subscription);
     const running = await transport.consume({
       group,
       subscriptions,
       process: (delivery, slot) => consumer.process(delivery, slot),
       processBatch: (deliveries, slot) => consumer.processBatch(deliveries, slot),
+      limitOf: (subscription) => this.tools.breakers.of(subscription).limit,
       unhandled: (event, place) => {
         this.tools.report({ type: 'unhandled', event, group, place });
         this.#warnUnhandled(event, group);
@@ -98,32 +106,4 @@ export class Consumers {
     this.#warned.add(name);
     this.tools.logger.warn(`no handler of "${group}" matches ${printable(event)}; such events are counted and settled`);
   }
-
-  #plan(subscriptions: readonly PlacedSubscription[]): Plan[] {
-    const plans = new Map<string, Plan>();
-    for (const { subscription, transport } of subscriptions) {
-      for (const each of this.#transportsOf(subscription, transport)) {
-        const key = JSON.stringify([each.name, subscription.group]);
-        const plan = plans.get(key);
-        if (plan !== undefined) plan.subscriptions.push(subscription);
-        else plans.set(key, { transport: each, group: subscription.group, subscriptions: [subscription] });
-      }
-    }
-    return [...plans.values()];
-  }
-
-  #transportsOf(subscription: Subscription, transport: string | undefined): Transport[] {
-    try {
-      if (transport !== undefined) return [this.transports.get(transport)];
-      return [...new Set(subscription.patterns.flatMap((pattern) => this.transports.forPattern(pattern)))];
-    } catch (error) {
-      throw error instanceof EventsError ? error.concerning({ handler: subscription.handler }) : error;
-    }
-  }
-}
-
-interface Plan {
-  readonly transport: Transport;
-  readonly group: string;
-  readonly subscriptions: Subscription[];
 }

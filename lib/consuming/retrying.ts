@@ -7,11 +7,12 @@ export const FIRST_ATTEMPT: DeliveryHistory = { attempt: 1, dependencyFailures: 
 
 /** Broken dependencies and conflicts use up no attempt; what does ends their rows. */
 export function afterFailure(history: DeliveryHistory, decided: RetryOutcome, now: number): DeliveryHistory {
-  const firstFailureAt = history.firstFailureAt ?? now;
-  if (decided.counts) return { attempt: history.attempt + 1, dependencyFailures: 0, conflicts: 0, firstFailureAt };
+  const { attempt, dependencyFailures, conflicts, firstFailureAt = now, retryingSince = now } = history;
+  if (decided.counts)
+    return { attempt: attempt + 1, dependencyFailures: 0, conflicts: 0, firstFailureAt, retryingSince };
   return decided.dependency
-    ? { ...history, firstFailureAt, dependencyFailures: history.dependencyFailures + 1 }
-    : { ...history, firstFailureAt, conflicts: history.conflicts + 1 };
+    ? { attempt, conflicts, firstFailureAt, dependencyFailures: dependencyFailures + 1 }
+    : { attempt, dependencyFailures, firstFailureAt, retryingSince, conflicts: conflicts + 1 };
 }
 
 export interface Retrying {

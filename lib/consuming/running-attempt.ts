@@ -15,6 +15,7 @@ abstract class Running implements DeliveryHistory {
   readonly dependencyFailures: number;
   readonly conflicts: number;
   readonly firstFailureAt?: number;
+  readonly retryingSince?: number;
   #signal: AbortSignal | undefined;
   #notes: Set<string> | undefined;
 
@@ -24,6 +25,7 @@ abstract class Running implements DeliveryHistory {
     this.dependencyFailures = history.dependencyFailures;
     this.conflicts = history.conflicts;
     if (history.firstFailureAt !== undefined) this.firstFailureAt = history.firstFailureAt;
+    if (history.retryingSince !== undefined) this.retryingSince = history.retryingSince;
   }
 
   protected abstract lost(): readonly AbortSignal[];

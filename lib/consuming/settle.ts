@@ -1,18 +1,26 @@
 import type { Report } from '../core/activity.js';
 import type { Clock } from '../core/clock.js';
-import { deadLetterError, type DeadLetter } from '../core/dead-letter.js';
+import type { DeadLetter } from '../core/dead-letter.js';
 import { envelopeOf, type Delivery, type DeliveryHistory } from '../core/delivery.js';
 import { codeOf, messageOf } from '../core/errors.js';
 import type { Slot } from '../core/lanes.js';
 import { printable, type EventsLogger } from '../core/logger.js';
 import type { DeadLetterOutcome, FinalOutcome } from '../core/outcome.js';
 import { consumerName } from '../core/subscription.js';
+import type { TellDeadLetter } from '../handlers/dead-letter-listeners.js';
+import type { Caution } from './caution.js';
+import { persist } from './persist.js';
+import { toDeadLetter } from './to-dead-letter.js';
 
 export interface SettleTools {
   readonly clock: Clock;
   readonly logger: EventsLogger;
   readonly report: Report;
-  readonly writeDeadLetter: (letter: DeadLetter) => Promise<void>;
+  readonly writeDeadLetter: (letter: DeadLetter, delivery: Delivery) => Promise<void>;
+  /** After an unclean stop. */
+  readonly caution?: Caution | undefined;
+  /** Tells the `@OnDeadLetter` methods. `false`: the consumer closes before they are done. */
+  readonly tell?: TellDeadLetter | undefined;
 }
 
 export interface Settling {
@@ -23,15 +31,19 @@ export interface Settling {
   readonly tookMs: number;
 }
 
-const FIRST_WAIT_MS = 200;
-const LONGEST_WAIT_MS = 10_000;
-
 /** Applies the final outcome to the broker. The only place that writes dead letters and acknowledges. Never throws. */
-export async function settle(outcome: FinalOutcome, settling: Settling, tools: SettleTools): Promise<void> {
+export async function settle(outcome: FinalOutcome, given: Settling, tools: SettleTools): Promise<void> {
+  const settling = withAttemptsOf(outcome, given);
   const { delivery } = settling;
   if (outcome.kind === 'deadLetter' && !(await park(outcome, settling, tools))) return giveBack(delivery, tools.report);
-  delivery.acknowledge();
+  delivery.acknowledge(outcome);
   reportOutcome(outcome, settling, tools);
+}
+
+/** Those of processes that ended in them count, too. */
+function withAttemptsOf(outcome: FinalOutcome, settling: Settling): Settling {
+  if (outcome.kind !== 'deadLetter' || outcome.attempts === undefined) return settling;
+  return { ...settling, history: { ...settling.history, attempt: outcome.attempts } };
 }
 
 /** Without an outcome: to be delivered again, here or elsewhere. */
@@ -57,42 +69,25 @@ export function about(delivery: Delivery): {
 }
 
 /**
- * Writes the dead letter until the broker has confirmed it. Only then may the delivery be acknowledged; `false` means
- * that the consumer is closing or the delivery is lost first.
+ * Writes the dead letter until it is durable, and tells those that wait for it. Only then may the delivery be acknowledged;
+ * `false` means that the consumer is closing or the delivery is lost first.
  */
-async function park(outcome: DeadLetterOutcome, settling: Settling, tools: SettleTools): Promise<boolean> {
-  const letter = toDeadLetter(outcome.error, settling, tools.clock);
-  for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
-    try {
-      await tools.writeDeadLetter(letter);
-      return !settling.delivery.lost.aborted;
-    } catch (error) {
-      tools.report({ type: 'dead-letter-failed', error, ...about(settling.delivery) });
-      tools.logger.error(
-        `${consumerName(settling.delivery.subscription)}: the dead letter of ${letter.event ?? 'an undecodable event'} ` +
-          `${printable(letter.id ?? '')} could not be written (${printable(messageOf(error))}). ` +
-          `It is not acknowledged; next try in ${waitMs} ms.`,
-      );
-    }
-    if (!(await settling.slot.park(waitMs)) || settling.delivery.lost.aborted) return false;
-  }
-}
-
-function toDeadLetter(error: unknown, settling: Settling, clock: Clock): DeadLetter {
-  const { delivery, history } = settling;
-  const { group, handler, event, id } = about(delivery);
-  const now = clock.now();
-  return {
-    group,
-    handler,
-    ...(event === undefined ? {} : { event }),
-    ...(id === undefined ? {} : { id }),
-    error: deadLetterError(codeOf(error), messageOf(error), error instanceof Error ? error.stack : undefined),
-    attempts: history.attempt,
-    firstFailureAt: new Date(history.firstFailureAt ?? now).toISOString(),
-    lastFailureAt: new Date(now).toISOString(),
-    original: delivery.raw,
+async function park({ error }: DeadLetterOutcome, settling: Settling, tools: SettleTools): Promise<boolean> {
+  const { delivery, history, slot } = settling;
+  const { lost } = delivery;
+  const letter = toDeadLetter({ delivery, history, error }, tools.clock.now());
+  const failed = (cause: unknown, nextTryMs: number): void => {
+    tools.report({ type: 'dead-letter-failed', error: cause, ...about(delivery) });
+    tools.logger.error(
+      `${consumerName(delivery.subscription)}: the dead letter of ${letter.event ?? 'an undecodable event'} ` +
+        `${printable(letter.eventId ?? '')} could not be written (${printable(messageOf(cause))}). ` +
+        `It is not acknowledged; next try in ${nextTryMs} ms.`,
+    );
   };
+  const written = await persist(() => tools.writeDeadLetter(letter, delivery), { slot, lost, failed });
+  if (written === undefined || lost.aborted) return false;
+  await tools.caution?.buried(delivery);
+  return tools.tell?.(letter, envelopeOf(delivery), (delayMs) => slot.park(delayMs)) ?? true;
 }
 
 function reportOutcome(outcome: FinalOutcome, settling: Settling, { report, logger }: SettleTools): void {
@@ -104,6 +99,7 @@ function reportOutcome(outcome: FinalOutcome, settling: Settling, { report, logg
         logger.debug(`${who.group}.${who.handler}: ${who.event} ${printable(who.id ?? '')} is a duplicate, skipped`);
         return report({ type: 'duplicate', ...who });
       }
+      if (outcome.reason === 'parked') return report({ type: 'parked', ...who });
       return report({ type: 'handled', attempt, tookMs: settling.tookMs, ...who });
     case 'drop':
       return report({ type: 'dropped', reason: outcome.reason, ...who });

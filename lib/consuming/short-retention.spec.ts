@@ -3,7 +3,7 @@ import { RecordingLogger } from '../../test/support/recording-logger.js';
 import type { Subscription } from '../core/subscription.js';
 import type { Transport, TransportRetention } from '../core/transport.js';
 import { TransportRegistry } from '../core/transport-registry.js';
-import type { PlacedSubscription } from './consumers.js';
+import type { PlacedSubscription } from './subscription-plan.js';
 import { warnOfShortRetention } from './short-retention.js';
 
 const HOUR = 3_600_000;

@@ -2,7 +2,7 @@ import { messageOf, withoutCredentials } from '../core/errors.js';
 import { printable, type EventsLogger } from '../core/logger.js';
 import type { Transport, TransportRetention } from '../core/transport.js';
 import type { TransportRegistry } from '../core/transport-registry.js';
-import type { PlacedSubscription } from './consumers.js';
+import type { PlacedSubscription } from './subscription-plan.js';
 
 export interface RetentionCheck {
   /** How long handled events are remembered. */

@@ -1,28 +1,27 @@
-import type { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import { isDeepStrictEqual } from 'node:util';
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
-import type { Module } from '@nestjs/core/injector/module.js';
 import { EventsError } from '../core/errors.js';
 import { assertEventPattern } from '../core/event-name.js';
 import type { EventsLogger } from '../core/logger.js';
+import { retryProblems } from '../core/retry-options.check.js';
+import type { RetryOverrides } from '../core/retry-options.js';
 import type { BatchOptions, Subscription } from '../core/subscription.js';
-import { EventsFeatureModule, FEATURE_OPTIONS, type EventsFeatureOptions } from './feature-group.js';
+import { exploreDeadLetterHandlers, type DeadLetterHandler } from './dead-letter-handlers.js';
 import type { HandlerRegistry, RegisteredHandler } from './handler-registry.js';
 import { onEventMetadata, type OnEventMetadata, type OnEventsOptions } from './on-event.decorator.js';
+import { featureGroup, HANDLER_ID, providerMethods, type DiscoveryTools } from './provider-methods.js';
 
 export interface ExplorerDefaults {
   readonly group: string;
   readonly concurrency: number;
 }
 
-export interface ExplorerTools {
-  readonly discovery: DiscoveryService;
-  readonly scanner: MetadataScanner;
+export interface ExplorerTools extends DiscoveryTools {
   readonly registry: HandlerRegistry;
+  /** Where the `@OnDeadLetter` methods go. */
+  readonly listeners: DeadLetterHandler[];
   readonly logger: EventsLogger;
 }
-
-/** Ids become part of queue, topic and consumer names. */
-const ID = /^[A-Za-z0-9_.-]{1,120}$/;
 
 const DEFAULT_BATCH: BatchOptions = { size: 100, waitMs: 20 };
 /** A batch has many events: fewer of them at once than of single deliveries. */
@@ -30,7 +29,7 @@ const DEFAULT_BATCHES = 4;
 const MAX_BATCH_SIZE = 10_000;
 const MAX_BATCH_WAIT_MS = 60_000;
 
-/** Finds the methods with `@OnEvent` and `@OnEvents` on all providers and controllers and registers them. */
+/** Finds the methods with `@OnEvent`, `@OnEvents` and `@OnDeadLetter` on all providers and controllers and registers them. */
 export class HandlerExplorer {
   constructor(
     private readonly tools: ExplorerTools,
@@ -38,30 +37,17 @@ export class HandlerExplorer {
   ) {}
 
   explore(): void {
-    const { discovery } = this.tools;
-    for (const wrapper of [...discovery.getProviders(), ...discovery.getControllers()]) {
-      // An alias (useExisting) is the same instance under another token: it would be handled twice.
-      if (!wrapper.isAlias) this.#exploreClass(wrapper as InstanceWrapper<object>);
+    for (const { wrapper, method, callback, label } of providerMethods(this.tools)) {
+      for (const uses of byId(onEventMetadata(callback), label).values()) this.#register(wrapper, method, uses);
     }
-  }
-
-  #exploreClass(wrapper: InstanceWrapper<object>): void {
-    const prototype = prototypeOf(wrapper);
-    if (prototype === undefined) return;
-    for (const method of this.tools.scanner.getAllMethodNames(prototype)) {
-      const callback: unknown = Reflect.get(prototype, method);
-      const metadata = typeof callback === 'function' ? onEventMetadata(callback) : [];
-      for (const uses of byId(metadata, `${className(prototype)}.${method}`).values()) {
-        this.#register(wrapper, method, uses);
-      }
-    }
+    for (const found of exploreDeadLetterHandlers(this.tools, this.defaults)) this.tools.listeners.push(found);
   }
 
   #register(wrapper: InstanceWrapper<object>, method: string, uses: HandlerUses): void {
     const { id, label, decorator, patterns, options } = uses;
     const batched = decorator === '@OnEvents';
     const concurrency = options.concurrency ?? (batched ? DEFAULT_BATCHES : this.defaults.concurrency);
-    if (!ID.test(id)) throw invalid(id, label, 'its id is not made of letters, digits, "_", "-" and "."');
+    if (!HANDLER_ID.test(id)) throw invalid(id, label, 'its id is not made of letters, digits, "_", "-" and "."');
     for (const pattern of patterns) checkPattern(pattern, id);
     const subscription: Subscription = {
       handler: id,
@@ -71,6 +57,7 @@ export class HandlerExplorer {
       concurrency: checkConcurrency(concurrency, id, label),
       ...(batched ? { batch: checkBatch(options.batch, id, label) } : {}),
       ordering: options.ordering ?? 'key',
+      afterDeadLetter: options.afterDeadLetter ?? 'continue',
       idempotent: options.idempotent ?? true,
       transportOptions: { kafka: options.kafka, rabbitmq: options.rabbitmq },
     };
@@ -80,7 +67,7 @@ export class HandlerExplorer {
       method,
       label,
       transport: options.transport,
-      retry: options.retry ?? {},
+      retry: checkRetry(options.retry, id, label),
     };
     this.tools.registry.add(handler);
     if (wrapper.isNotMetatype) {
@@ -117,33 +104,12 @@ function byId(metadata: readonly OnEventMetadata[], label: string): Map<string, 
 function mergeOptions(before: HandlerUses, options: OnEventsOptions): OnEventsOptions {
   const merged: Record<string, unknown> = { ...before.options };
   for (const [name, value] of Object.entries(options)) {
-    if (name in merged && JSON.stringify(merged[name]) !== JSON.stringify(value)) {
+    if (name in merged && !isDeepStrictEqual(merged[name], value)) {
       throw invalid(before.id, before.label, `its decorators disagree about "${name}"`);
     }
     merged[name] = value;
   }
   return merged;
-}
-
-/** The prototype a provider's methods are on, without touching instances that do not exist yet (request scope). */
-function prototypeOf(wrapper: InstanceWrapper<object>): object | undefined {
-  if (!wrapper.isNotMetatype && typeof wrapper.metatype === 'function') {
-    return wrapper.metatype.prototype as object | undefined;
-  }
-  const { instance } = wrapper as { instance: unknown };
-  return typeof instance === 'object' && instance !== null ? (Object.getPrototypeOf(instance) as object) : undefined;
-}
-
-function className(prototype: object): string {
-  return (prototype.constructor as { name?: string } | undefined)?.name ?? 'anonymous';
-}
-
-function featureGroup(host: Module | undefined): string | undefined {
-  for (const imported of host?.imports ?? []) {
-    if (imported.metatype !== EventsFeatureModule) continue;
-    return (imported.providers.get(FEATURE_OPTIONS)?.instance as EventsFeatureOptions | undefined)?.group;
-  }
-  return undefined;
 }
 
 function checkPattern(pattern: string, handler: string): void {
@@ -155,13 +121,19 @@ function checkPattern(pattern: string, handler: string): void {
 }
 
 function checkGroup(group: string, id: string, label: string): string {
-  if (ID.test(group)) return group;
+  if (HANDLER_ID.test(group)) return group;
   throw invalid(id, label, `its group ${JSON.stringify(group)} is not made of letters, digits, "_", "-" and "."`);
 }
 
 function checkConcurrency(concurrency: number, id: string, label: string): number {
   if (Number.isInteger(concurrency) && concurrency > 0) return concurrency;
   throw invalid(id, label, 'its concurrency is not a whole number above 0');
+}
+
+function checkRetry(retry: RetryOverrides = {}, id: string, label: string): RetryOverrides {
+  const problems = retryProblems('retry', retry);
+  if (problems.length > 0) throw invalid(id, label, problems.join('; '));
+  return retry;
 }
 
 function checkBatch(batch: unknown, id: string, label: string): BatchOptions {

@@ -15,7 +15,12 @@ export interface OnEventOptions {
   readonly concurrency?: number;
   /** `key` (default): events of one key in order. `none`: no order, more side by side. */
   readonly ordering?: 'key' | 'none';
-  /** Replaces single values of the module's `retry`. */
+  /**
+   * What becomes of later events of a key one of which is a dead letter. `continue` (default): they are handled.
+   * `park-key`: they follow it, in order, until it is redriven or discarded; needs `deadLetters: { store }` and an order.
+   */
+  readonly afterDeadLetter?: 'continue' | 'park-key';
+  /** Replaces single values of the module's `retry`; its rules come before the module's. */
   readonly retry?: RetryOverrides;
   /** `false`: the idempotency interceptor leaves this handler alone. Default true. */
   readonly idempotent?: boolean;

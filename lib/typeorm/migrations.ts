@@ -4,6 +4,8 @@ import { processedEventsAndOutbox } from './migrations/001-processed-events-and-
 import { rememberSeveralEvents } from './migrations/002-remember-several-events.js';
 import { outboxLines } from './migrations/003-outbox-lines.js';
 import { retention } from './migrations/004-retention.js';
+import { deadLetters } from './migrations/005-dead-letters.js';
+import { deliveryAttempts } from './migrations/006-delivery-attempts.js';
 import type { Migration } from './migrations/migration.js';
 
 /** The schema all tables of this library live in, away from the application's own. */
@@ -15,6 +17,8 @@ export const MIGRATIONS: readonly Migration[] = [
   rememberSeveralEvents,
   outboxLines,
   retention,
+  deadLetters,
+  deliveryAttempts,
 ];
 
 /** A schema name ready for SQL. Throws EVENTS_OPTIONS_INVALID for what is not a plain lower-case identifier. */

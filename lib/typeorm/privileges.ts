@@ -3,7 +3,7 @@ import { quoteSchema } from './migrations.js';
 import type { SchemaSession } from './schema-session.js';
 
 /** What a schema is used for; `status` is what every use needs. */
-export type StoreKind = 'idempotency' | 'outbox' | 'status';
+export type StoreKind = 'idempotency' | 'outbox' | 'dead-letters' | 'attempts' | 'status';
 
 interface Privilege {
   readonly on: 'TABLE' | 'FUNCTION';
@@ -33,6 +33,18 @@ const PRIVILEGES: Readonly<Record<StoreKind, readonly Privilege[]>> = {
     ].map((name): Privilege => ({ on: 'FUNCTION', name, rights: ['EXECUTE'] })),
   ],
   outbox: [...STATUS, { on: 'TABLE', name: 'outbox', rights: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] }],
+  'dead-letters': [
+    ...STATUS,
+    { on: 'TABLE', name: 'dead_letters', rights: ['SELECT', 'INSERT', 'UPDATE'] },
+    { on: 'TABLE', name: 'redrives', rights: ['SELECT', 'INSERT', 'UPDATE'] },
+    { on: 'TABLE', name: 'dead_letter_actions', rights: ['SELECT', 'INSERT'] },
+    { on: 'TABLE', name: 'parked_keys', rights: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] },
+  ],
+  attempts: [
+    ...STATUS,
+    { on: 'TABLE', name: 'processes', rights: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] },
+    { on: 'TABLE', name: 'delivery_attempts', rights: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] },
+  ],
 };
 
 interface Lack {
