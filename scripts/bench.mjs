@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- kafka|rabbitmq|effects`: measures this package side by side with the raw clients and other
+ * `npm run bench -- kafka|rabbitmq|effects|failures`: measures this package side by side with the raw clients and other
  * libraries. The servers are found as for `npm test`, and stopped where they were started here. bench/README.md tells the method.
  */
 import { readFileSync } from 'node:fs';
@@ -18,7 +18,12 @@ import { PROJECT, readRecord } from './servers/records.mjs';
  */
 
 /** @type {Readonly<Record<SuiteName, readonly ServerName[]>>} */
-const SERVERS_OF = { kafka: ['kafka'], rabbitmq: ['rabbitmq'], effects: ['postgres', 'kafka'] };
+const SERVERS_OF = {
+  kafka: ['kafka'],
+  rabbitmq: ['rabbitmq'],
+  effects: ['postgres', 'kafka'],
+  failures: ['kafka', 'rabbitmq'],
+};
 
 requireNode();
 const [suite, ...rest] = process.argv.slice(2);

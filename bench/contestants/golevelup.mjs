@@ -1,13 +1,15 @@
-/** @golevelup/nestjs-rabbitmq with its defaults (one connection, Nagle's algorithm on), prefetch 100. */
+/**
+ * @golevelup/nestjs-rabbitmq with its defaults (one connection, Nagle's algorithm on), prefetch 100. Option: `onError`,
+ * one of `golevelup-errors.mjs`; without it an event that fails is requeued, its default.
+ */
 import 'reflect-metadata';
 import golevelup from '@golevelup/nestjs-rabbitmq';
 import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { decorateMethod } from './decorate.mjs';
+import { errorOptions } from './golevelup-errors.mjs';
 
 const { AmqpConnection, RabbitMQModule, RabbitSubscribe } = golevelup;
-
-const QUEUE_OPTIONS = { durable: true };
 
 /** @param {import('../harness/types.mjs').Target} target */
 const queueOf = ({ name, event, group }) => ({ exchange: name, routingKey: event, queue: `${group}.handler` });
@@ -16,7 +18,8 @@ const queueOf = ({ name, event, group }) => ({ exchange: name, routingKey: event
  * @param {import('../harness/types.mjs').OpenRequest} request
  * @returns {Promise<import('../harness/types.mjs').Session>}
  */
-export async function open({ target, handle }) {
+export async function open({ target, options, handle }) {
+  const errors = errorOptions(queueOf(target).queue, options.onError);
   class App {}
   Module({
     imports: [
@@ -24,10 +27,10 @@ export async function open({ target, handle }) {
         uri: target.address,
         prefetchCount: 100,
         exchanges: [{ name: target.name, type: 'topic', options: { durable: true } }],
-        queues: [{ ...queueOf(target), name: queueOf(target).queue, options: QUEUE_OPTIONS }],
+        queues: [{ ...queueOf(target), name: queueOf(target).queue, options: errors.queueOptions }, ...errors.queues],
       }),
     ],
-    providers: handle ? [handlerClass(target, handle)] : [],
+    providers: handle ? [handlerClass(target, handle, errors)] : [],
   })(App);
 
   const app = await NestFactory.createApplicationContext(App, { logger: ['error', 'warn'] });
@@ -35,6 +38,7 @@ export async function open({ target, handle }) {
   return {
     publish: ({ key, data }) =>
       connection.publish(target.name, target.event, data, { persistent: true, headers: { key } }),
+    deadLetters: { broker: 'rabbitmq', ...errors.deadLetters },
     close: () => app.close(),
   };
 }
@@ -42,15 +46,16 @@ export async function open({ target, handle }) {
 /**
  * @param {import('../harness/types.mjs').Target} target
  * @param {NonNullable<import('../harness/types.mjs').OpenRequest['handle']>} handle
+ * @param {ReturnType<typeof errorOptions>} errors
  */
-function handlerClass(target, handle) {
+function handlerClass(target, handle, { queueOptions, subscribing }) {
   class Handler {
     /** @param {import('../harness/types.mjs').EventData} data */
     async handle(data) {
       await handle(data);
     }
   }
-  const subscribe = RabbitSubscribe({ ...queueOf(target), queueOptions: QUEUE_OPTIONS });
+  const subscribe = RabbitSubscribe({ ...queueOf(target), queueOptions, ...subscribing });
   decorateMethod(Handler, 'handle', { method: [subscribe] });
   Injectable()(Handler);
   return Handler;

@@ -9,7 +9,7 @@ import { decorateMethod } from './decorate.mjs';
 const HANDLER_ID = 'handler';
 
 /**
- * Option: `concurrency` of the handler.
+ * Options: `concurrency` and `ordering` of the handler; `backoffMs`, the same before every other attempt.
  * @param {import('../harness/types.mjs').OpenRequest} request
  * @param {import('nestjs-events').TransportDefinition} transport
  * @returns {Promise<import('../harness/types.mjs').Session>}
@@ -38,8 +38,18 @@ export async function startApp(options, providers) {
 }
 
 /** @param {Record<string, unknown>} options of the contestant */
-export function handlerOptions({ concurrency }) {
-  return { id: HANDLER_ID, ...(concurrency === undefined ? {} : { concurrency: Number(concurrency) }) };
+export function handlerOptions({ concurrency, ordering, backoffMs }) {
+  return {
+    id: HANDLER_ID,
+    ...(concurrency === undefined ? {} : { concurrency: Number(concurrency) }),
+    ...(ordering === undefined ? {} : { ordering: /** @type {'none'} */ (ordering) }),
+    ...(backoffMs === undefined ? {} : { retry: { backoff: fixed(Number(backoffMs)) } }),
+  };
+}
+
+/** @param {number} initialMs */
+function fixed(initialMs) {
+  return /** @type {const} */ ({ type: 'fixed', initialMs, jitter: false });
 }
 
 /**

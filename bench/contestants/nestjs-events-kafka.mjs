@@ -3,11 +3,12 @@ import { kafka } from 'nestjs-events/kafka';
 import { openApp } from './nestjs-events-app.mjs';
 
 /** @param {import('../harness/types.mjs').OpenRequest} request */
-export function open(request) {
+export async function open(request) {
   const { compression } = request.options;
   const brokers = (request.target.broker ?? request.target.address).split(',');
-  return openApp(
+  const session = await openApp(
     request,
     kafka({ brokers, ...(compression === undefined ? {} : { compression: /** @type {'none'} */ (compression) }) }),
   );
+  return { ...session, deadLetters: { broker: 'kafka', deadLetters: `${request.target.group}.dlq` } };
 }

@@ -1,4 +1,4 @@
-/** nestjs-events over RabbitMQ, on its quorum queue. Options: those of the application. */
+/** nestjs-events over RabbitMQ, on its quorum queue. Options: `prefetch`, and those of the application. */
 import { rabbitmq } from 'nestjs-events/rabbitmq';
 import { openApp } from './nestjs-events-app.mjs';
 
@@ -12,7 +12,10 @@ export async function declare(request) {
 }
 
 /** @param {import('../harness/types.mjs').OpenRequest} request */
-export function open(request) {
-  const { address, name } = request.target;
-  return openApp(request, rabbitmq({ url: address, exchange: name }));
+export async function open(request) {
+  const { address, name, group } = request.target;
+  const { prefetch } = request.options;
+  const more = prefetch === undefined ? {} : { prefetch: Number(prefetch) };
+  const session = await openApp(request, rabbitmq({ url: address, exchange: name, ...more }));
+  return { ...session, deadLetters: { broker: 'rabbitmq', deadLetters: `${group}.handler.dlq` } };
 }

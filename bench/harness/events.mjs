@@ -40,7 +40,7 @@ export function eventSource(keys = KEYS) {
  * xorshift32. n.b. keys in turn would hide who breaks the order: events of one key would never be near each other.
  * @returns {() => number}
  */
-function randomNumbers() {
+export function randomNumbers() {
   let state = 2_463_534_242;
   return () => {
     state ^= state << 13;

@@ -38,7 +38,11 @@ export class KafkaPlaces {
   async prepare(run) {
     await (this.#connected ??= this.#admin.connect());
     const group = `${this.#id}-${run.number}`;
-    if (run.benchCase.measure !== 'consume') return this.#newTopic(`${this.#id}-${run.number}`, group);
+    if (run.benchCase.measure !== 'consume') {
+      const target = await this.#newTopic(`${this.#id}-${run.number}`, group);
+      if (run.benchCase.measure === 'failures') await this.#fillBacklog(run, target);
+      return target;
+    }
     const { target } = await this.#filledTopic(run.entry.module === OURS ? OURS : 'kafkajs', run.settings.count ?? 0);
     return { ...target, group };
   }
@@ -60,6 +64,17 @@ export class KafkaPlaces {
     // A group whose process was ended is not empty yet; the broker forgets it by itself.
     if (ours.length > 0) await this.#admin.deleteGroups(ours).catch(() => undefined);
     await this.#admin.disconnect();
+  }
+
+  /**
+   * @param {Run} run
+   * @param {Target} target
+   */
+  async #fillBacklog({ entry, settings }, target) {
+    const { perSecond = 0, count = 0, keys = 1 } = settings;
+    if (perSecond > 0) return;
+    const module = entry.module === OURS ? OURS : 'kafkajs';
+    await runJob({ measure: 'fill', module, options: { batch: true }, target, settings: { count, keys } });
   }
 
   /**

@@ -1,7 +1,7 @@
 /** What `npm run bench` is told on the command line. Only Node's own modules: it is read before anything is installed. */
 import { parseArgs } from 'node:util';
 
-export const SUITES = /** @type {const} */ (['kafka', 'rabbitmq', 'effects']);
+export const SUITES = /** @type {const} */ (['kafka', 'rabbitmq', 'effects', 'failures']);
 
 export const USAGE = `npm run bench -- ${SUITES.join('|')} [--rounds N] [--quick] [--only TEXT]
   --rounds N   how often each contestant runs each case (default 3)

@@ -25,9 +25,8 @@ export class RabbitmqPlaces {
     const target = { address: this.address, name, event: 'bench.event.happened', group: name };
     this.#used.add(target);
     if (benchCase.measure === 'end-to-end') return target;
-    const count = benchCase.measure === 'consume' ? (settings.count ?? 0) : 0;
     const { module, options = {} } = entry;
-    await runJob({ measure: 'fill', module, options, target, settings: { count } });
+    await runJob({ measure: 'fill', module, options, target, settings: waitingIn(benchCase, settings) });
     return target;
   }
 
@@ -35,7 +34,8 @@ export class RabbitmqPlaces {
   async cleanUp(target) {
     const { name, group } = target;
     await this.#withChannel(async (channel) => {
-      for (const queue of [`${group}.handler`, `${group}.handler.dlq`]) await channel.deleteQueue(queue);
+      for (const queue of ['', '.dlq', '.retry'].map((suffix) => `${group}.handler${suffix}`))
+        await channel.deleteQueue(queue);
       for (const exchange of [name, `${name}.dlx`]) await channel.deleteExchange(exchange);
     });
     this.#used.delete(target);
@@ -62,4 +62,15 @@ export class RabbitmqPlaces {
       await connection.close();
     }
   }
+}
+
+/**
+ * How many events wait in the queue when the run begins.
+ * @param {import('./run-suite.mjs').Case} benchCase
+ * @param {Record<string, number>} settings
+ * @returns {Record<string, number>}
+ */
+function waitingIn({ measure }, { count = 0, keys, perSecond = 0 }) {
+  const waits = measure === 'consume' || (measure === 'failures' && perSecond === 0);
+  return { count: waits ? count : 0, ...(keys === undefined ? {} : { keys }) };
 }

@@ -11,25 +11,48 @@ export function progress(text) {
 
 /**
  * @param {import('./results.mjs').Results} results
- * @returns {string[]} a table a case; ratios are to its first contestant, the raw client
+ * @returns {string[]} a table a case; ratios are to the baseline, mostly its first contestant, the raw client
  */
 export function caseTables(results) {
   const all = results.list();
   const cases = [...new Set(all.map((result) => result.case))];
   return cases.map((name) => {
     const of = all.filter((result) => result.case === name);
-    const [baseline] = of;
-    const heading = [name, baseline?.unit ?? '', 'ratio', 'lowest–highest', 'CPU µs/event', 'order per key'];
+    const heading = [name, of[0]?.unit ?? '', 'ratio', 'lowest–highest', 'CPU µs/event', 'order per key'];
     const rows = of.map((result) => [
       result.contestant,
       text(result.median),
-      (result.median / Number(baseline?.median)).toFixed(2),
+      (result.median / Number(baselineOf(result, of)?.median)).toFixed(2),
       `${text(Math.min(...result.rounds))}–${text(Math.max(...result.rounds))}`,
       result.cpuMicroseconds === undefined ? '' : text(result.cpuMicroseconds),
       result.inOrder === undefined ? '' : result.inOrder ? 'kept' : 'not kept',
     ]);
     return `\n${aligned([heading, ...rows])}`;
   });
+}
+
+/**
+ * @param {import('./results.mjs').Results} results
+ * @returns {string[]} a table a case that counted more than its figure
+ */
+export function factTables(results) {
+  const all = results.list().filter(({ facts }) => facts);
+  const cases = [...new Set(all.map((result) => result.case))];
+  return cases.map((name) => {
+    const of = all.filter((result) => result.case === name);
+    const names = [...new Set(of.flatMap(({ facts = {} }) => Object.keys(facts)))];
+    const cells = (/** @type {Record<string, number>} */ facts) =>
+      names.map((each) => (facts[each] === undefined ? '' : text(facts[each])));
+    return `\n${aligned([[name, ...names], ...of.map(({ contestant, facts = {} }) => [contestant, ...cells(facts)])])}`;
+  });
+}
+
+/**
+ * @param {import('./results.mjs').Result} result
+ * @param {import('./results.mjs').Result[]} of its case
+ */
+function baselineOf({ baseline }, of) {
+  return of.find(({ contestant }) => contestant === baseline) ?? of[0];
 }
 
 /** @param {string[][]} rows */

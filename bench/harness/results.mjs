@@ -15,6 +15,8 @@ import { median } from './statistics.mjs';
  * @property {number} median
  * @property {number[]} rounds
  * @property {number} [cpuMicroseconds] of the contestant's process, per event; the median
+ * @property {string} [baseline] the contestant it is compared with
+ * @property {Record<string, number>} [facts] what else was counted; the medians
  * @property {boolean} [inOrder] in every round, events of one key were handled one after another and in order
  */
 
@@ -25,7 +27,7 @@ export class Results {
   failures = [];
   /** @type {string[]} the order in which the suite lists them, whatever round came first */
   #order = [];
-  /** @type {Map<string, Omit<Result, 'median' | 'cpuMicroseconds'> & { cpu: number[] }>} */
+  /** @type {Map<string, Omit<Result, 'median' | 'cpuMicroseconds' | 'facts'> & { cpu: number[], facts: Record<string, number>[] }>} */
   #collected = new Map();
 
   /**
@@ -44,13 +46,23 @@ export class Results {
    * @param {import('./types.mjs').Measured} measured
    * @returns {string} in a few words
    */
-  add({ title }, { contestant }, { metrics, cpuMicroseconds, inOrder }) {
+  add({ title }, { contestant, baseline }, { metrics, cpuMicroseconds, facts, inOrder }) {
     for (const { name, unit, value } of metrics) {
       const caseName = name ? `${title} ${name}` : title;
       const key = `${title}\n${contestant}\n${caseName}`;
-      const result = this.#collected.get(key) ?? { case: caseName, contestant, unit, rounds: [], cpu: [] };
+      const empty = {
+        case: caseName,
+        contestant,
+        ...(baseline ? { baseline } : {}),
+        unit,
+        rounds: [],
+        cpu: [],
+        facts: [],
+      };
+      const result = this.#collected.get(key) ?? empty;
       result.rounds.push(rounded(value));
       if (cpuMicroseconds !== undefined) result.cpu.push(cpuMicroseconds);
+      if (facts) result.facts.push(facts);
       if (inOrder !== undefined) result.inOrder = inOrder && (result.inOrder ?? true);
       this.#collected.set(key, result);
     }
@@ -64,10 +76,11 @@ export class Results {
     return names.flatMap((name) =>
       titles
         .filter(([, result]) => result.case === name)
-        .map(([, { cpu, inOrder, ...result }]) => ({
+        .map(([, { cpu, facts, inOrder, ...result }]) => ({
           ...result,
           median: median(result.rounds),
           ...(cpu.length > 0 ? { cpuMicroseconds: rounded(median(cpu)) } : {}),
+          ...(facts.length > 0 ? { facts: medians(facts) } : {}),
           ...(inOrder === undefined ? {} : { inOrder }),
         })),
     );
@@ -108,6 +121,12 @@ function packageVersions() {
       JSON.parse(readFileSync(join(bench, 'node_modules', name, 'package.json'), 'utf8')).version,
     ]),
   );
+}
+
+/** @param {Record<string, number>[]} rounds with the same names */
+function medians(rounds) {
+  const names = Object.keys(rounds[0] ?? {});
+  return Object.fromEntries(names.map((name) => [name, rounded(median(rounds.map((facts) => facts[name] ?? NaN)))]));
 }
 
 /** @param {number} value with three digits that count */

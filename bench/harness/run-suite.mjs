@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { parseOptions } from './options.mjs';
-import { caseTables, progress } from './report.mjs';
+import { caseTables, factTables, progress } from './report.mjs';
 import { Results, writeResults } from './results.mjs';
 import { runJob } from './run-job.mjs';
 
@@ -13,6 +13,7 @@ import { runJob } from './run-job.mjs';
  * @property {string} contestant its name in the results
  * @property {string} module of `contestants/`
  * @property {Record<string, unknown>} [options] for that module
+ * @property {string} [baseline] the contestant whose figure is 1. Default: the first of the case
  *
  * @typedef {object} Case
  * @property {string} title
@@ -64,7 +65,7 @@ export async function runSuite(suite, args) {
     return;
   }
 
-  for (const table of caseTables(results)) console.log(table);
+  for (const table of [...caseTables(results), ...factTables(results)]) console.log(table);
   const whole = !options.quick && options.only === undefined && results.failures.length === 0;
   const file = join(RESULTS, `${suite.name}${whole ? '' : '.partial'}.json`);
   writeResults(file, results, await suite.versions());

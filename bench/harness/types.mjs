@@ -18,11 +18,17 @@
  * @property {((data: EventData) => void | Promise<void>) | undefined} handle undefined: it does not consume
  * @property {(sequence: number) => void} [settled] called when the effect is committed and the event settled
  *
+ * @typedef {object} DeadLetterPlace
+ * @property {'kafka' | 'rabbitmq'} broker
+ * @property {string} [deadLetters] the topic or queue; undefined: it has none
+ * @property {readonly string[]} [others] queues in which events wait to come back
+ *
  * @typedef {object} Session
  * @property {(event: OutgoingEvent) => Promise<unknown>} publish resolves when the broker has confirmed
  * @property {(events: OutgoingEvent[]) => Promise<unknown>} [publishMany] the same for several in one request
  * @property {() => Promise<unknown>} [relayed] resolves when an outbox is empty
  * @property {() => Promise<number>} [cleaned] resolves when old rows have been cleaned, with the rows a second
+ * @property {DeadLetterPlace} [deadLetters] where to find what was given up
  * @property {() => Promise<unknown>} close
  *
  * @typedef {object} Contestant a module of `contestants/`
@@ -44,6 +50,7 @@
  * @typedef {object} Measured
  * @property {Metric[]} metrics
  * @property {number} [cpuMicroseconds] of the process, per event
+ * @property {Record<string, number>} [facts] what else was counted, by its name
  * @property {boolean} [inOrder] whether events of one key were handled one after another, in order
  */
 export {};

@@ -6,23 +6,29 @@ import ts from 'typescript';
 /** What the examples take for granted. */
 const PRELUDE = `
 import { Injectable, Module } from '@nestjs/common';
-import { ActivityStream, BatchError, DeadLetters, EventBus, EventAttempt, EventEnvelope, EventsModule, IdempotencyKey, OnEvent, OnEvents, Payload, outcome, type Attempt, type Envelope } from 'nestjs-events';
+import { ActivityStream, BatchError, DeadLetterService, EventBus, EventAttempt, EventEnvelope, EventsModule, IdempotencyKey, OnDeadLetter, OnEvent, OnEvents, Payload, outcome, type Attempt, type DeadLetter, type Envelope } from 'nestjs-events';
+import { kafka } from 'nestjs-events/kafka';
+import { typeormDeadLetters, typeormIdempotency } from 'nestjs-events/typeorm';
 interface OrderPlaced { readonly orderId: string; readonly userId: string }
 interface StockReserved { readonly userId: string; readonly totalCents: number }
 interface PageViewed { readonly page: string }
 declare class Mailer { send(to: string, text: string): Promise<void> }
 declare const eventBus: EventBus;
-declare const deadLetters: DeadLetters;
+declare const deadLetters: DeadLetterService;
 declare const activityStream: ActivityStream;
 declare const order: OrderPlaced;
 declare const orders: { save(order: OrderPlaced): Promise<void> };
 declare const pageViews: { insert(rows: readonly { id: string; page: string }[]): Promise<void> };
+declare class CardDeclined extends Error {}
+declare const brokers: string[];
+declare const id: string;
+declare const file: { write(line: string): void };
 declare function alert(handler: string, error: unknown): void;
-export { Injectable, Module, BatchError, EventAttempt, EventEnvelope, EventsModule, IdempotencyKey, OnEvent, OnEvents, Payload, outcome, Mailer, eventBus, deadLetters, activityStream, order, orders, pageViews, alert };
-export type { Attempt, Envelope, OrderPlaced, PageViewed, StockReserved };
+export { Injectable, Module, BatchError, EventAttempt, EventEnvelope, EventsModule, IdempotencyKey, OnDeadLetter, OnEvent, OnEvents, Payload, outcome, kafka, typeormDeadLetters, typeormIdempotency, CardDeclined, brokers, id, file, Mailer, eventBus, deadLetters, activityStream, order, orders, pageViews, alert };
+export type { Attempt, DeadLetter, Envelope, OrderPlaced, PageViewed, StockReserved };
 `;
 
-const blocks = ['README.md', 'docs/guide.md', 'docs/effects-once.md'].flatMap((file) =>
+const blocks = ['README.md', 'docs/guide.md', 'docs/effects-once.md', 'docs/failures.md'].flatMap((file) =>
   [...readFileSync(file, 'utf8').matchAll(/^```ts\n([\s\S]*?)^```/gm)].map((match, index) => ({
     name: `${file}, example ${index + 1}`,
     code: match[1] as string,
@@ -35,11 +41,12 @@ declare payments: { charge(...args: unknown[]): Promise<void>; insert(row: objec
 declare reservations: { insert(row: object): Promise<void> };
 declare provider: { charge(...args: unknown[]): Promise<void> };
 declare events: EventBus;
+declare pager: { page(text: string): Promise<void> };
 `;
 
 /** An example as a file of its own: a bare method gets a class around it, as in the text. */
 function asFile(code: string): string {
-  const wrapped = /^@OnEvent/.test(code) ? `class Example {${MEMBERS}${code}}\n` : code;
+  const wrapped = /^@On[A-Z]/.test(code) ? `class Example {${MEMBERS}${code}}\n` : code;
   return `${wrapped.startsWith('import') ? '' : PRELUDE}\n${wrapped}\nexport {};\n`;
 }
 

@@ -153,7 +153,7 @@ describe('@IdempotencyKey', () => {
     await app.bus.publish('orders.order.placed', { orderId: 'o-1' }, { id: 'good', key: 'k' });
     await app.saw('handled');
     const [letter] = await app.deadLetters('strict');
-    expect(letter).toMatchObject({ id: 'bad', attempts: 1, error: { code: 'EVENTS_IDEMPOTENCY_KEY_INVALID' } });
+    expect(letter).toMatchObject({ eventId: 'bad', attempts: 1, error: { code: 'EVENTS_IDEMPOTENCY_KEY_INVALID' } });
     expect(letter?.error.message).toContain(problem);
     expect(letter?.error.message).toMatch(/event "orders\.order\.placed", handler "strict"/);
     expect(Object.fromEntries(runs)).toEqual({ strict: ['good'] });

@@ -243,7 +243,7 @@ test('a BatchError from a handler reaches the dead letters as the errors it hold
   await app.saw('dead-lettered');
   expect(sizes).toEqual([5, 4, 1, 1, 1]);
   expect(await app.deadLetters('views')).toMatchObject([
-    { id: published[2]?.id, attempts: 4, error: { code: 'RangeError', message: 'page 2 is unknown' } },
+    { eventId: published[2]?.id, attempts: 4, error: { code: 'RangeError', message: 'page 2 is unknown' } },
   ]);
 });
 

@@ -68,7 +68,7 @@ test('a failing group does not disturb another: own failures, own dead letters',
   const { id } = await app.bus.publish('orders.order.placed', { total: 1 });
   await app.saw('dead-lettered');
   expect(app.of('handled')).toMatchObject([{ group: 'shop', handler: 'email', attempt: 1 }]);
-  expect(await app.deadLetters('count', 'analytics')).toMatchObject([{ id, attempts: 4 }]);
+  expect(await app.deadLetters('count', 'analytics')).toMatchObject([{ eventId: id, attempts: 4 }]);
   expect(await app.deadLetters('email')).toEqual([]);
 });
 

@@ -26,6 +26,9 @@ const wrong: [string, Record<string, unknown>, string][] = [
   ['a negative window', { window: { maxBytes: -1 } }, 'window.maxBytes must be a whole'],
   ['no time to publish', { publishTimeoutMs: 0 }, 'publishTimeoutMs must be a whole'],
   ['no time to drain', { drainTimeoutMs: NaN }, 'drainTimeoutMs must be a whole'],
+  ['a watchdog that is none', { watchdog: true }, 'watchdog must be false or'],
+  ['no time to block', { watchdog: { blockedMs: 0 } }, 'watchdog.blockedMs must be a whole'],
+  ['half an end', { watchdog: { endProcess: 'maybe' } }, 'watchdog.endProcess must be true or false'],
   ['no payload', { maxPayloadBytes: -5 }, 'maxPayloadBytes must be a whole'],
   ['a misspelt option', { retries: 3 }, 'retries is not an option'],
 ];

@@ -87,6 +87,34 @@ withBroker('postgres', 'DATABASE_URL', (server) => {
       );
     });
 
+    test('lets an operator discard dead letters, and redrive others when analytics is mended', async () => {
+      interface Letter {
+        readonly id: string;
+      }
+      const open = async (): Promise<Letter[]> => (await app.get('/dead-letters')).body as Letter[];
+      for (const { id } of await open()) {
+        expect((await app.post(`/dead-letters/${id}/discard`, { by: 'ann' })).body).toEqual({ discarded: 1 });
+      }
+      expect(await open()).toEqual([]);
+      await app.post('/simulate', { service: 'analytics', failing: true });
+      const placed = [await app.post('/checkout', CHECKOUT), await app.post('/checkout', CHECKOUT)];
+      const [first] = placed.map(({ body }) => (body as { orderId: string }).orderId) as [string, string];
+      await eventually(async () => (await open()).length === 2);
+      await app.post('/simulate', { service: 'analytics', failing: false });
+      for (const { id } of await open()) {
+        expect((await app.get(`/dead-letters/${id}`)).body).toMatchObject({ id, state: 'waiting' });
+        const { status, body } = await app.post(`/dead-letters/${id}/redrive`, { by: 'ann', note: 'mended' });
+        expect([status, body]).toMatchObject([202, { by: 'ann', total: 1 }]);
+        const progress = async (): Promise<unknown> =>
+          (await app.get(`/dead-letters/redrives/${(body as { id: string }).id}`)).body;
+        await eventually(async () => expect(await progress()).toMatchObject({ state: 'done', handled: 1 }) ?? true);
+      }
+      expect(await open()).toEqual([]);
+      await eventually(async () => (await order(first)).steps.analytics.state === 'done');
+      expect((await app.post('/dead-letters/nobody/redrive', { by: 'ann' })).status).toBe(404);
+      expect((await app.post('/dead-letters/nobody/redrive', {})).status).toBe(400);
+    });
+
     test('fails the checkout by calls when analytics fails, and names it', async () => {
       await app.post('/simulate', { service: 'analytics', failing: true });
       const { status, body } = await app.post('/checkout/sync', CHECKOUT);

@@ -136,7 +136,7 @@ withBroker('postgres', 'DATABASE_URL', (url) => {
       expect(await world.count('processed_events')).toBe(19);
       expect(app.of('handled')).toHaveLength(19);
       expect(await app.deadLetters('views')).toMatchObject([
-        { id: '7', attempts: 4, error: { message: 'page 7 is unknown' } },
+        { eventId: '7', attempts: 4, error: { message: 'page 7 is unknown' } },
       ]);
     });
 
@@ -159,7 +159,7 @@ withBroker('postgres', 'DATABASE_URL', (url) => {
       await app.saw('dead-lettered', 2);
       expect(await world.effects()).toEqual(sorted(numbers(10).filter((id) => id !== '4' && id !== '9')));
       expect(await transactions('effects')).toEqual([8]);
-      expect((await app.deadLetters('views')).map(({ id, attempts }) => [id, attempts]).sort()).toEqual([
+      expect((await app.deadLetters('views')).map(({ eventId, attempts }) => [eventId, attempts]).sort()).toEqual([
         ['4', 4],
         ['9', 4],
       ]);
@@ -182,7 +182,7 @@ withBroker('postgres', 'DATABASE_URL', (url) => {
       await app.saw('handled', 7);
       await app.saw('dead-lettered');
       expect(await world.effects()).toEqual(numbers(7, 1));
-      expect(await app.deadLetters('views')).toMatchObject([{ id: '0', error: { message: 'division by zero' } }]);
+      expect(await app.deadLetters('views')).toMatchObject([{ eventId: '0', error: { message: 'division by zero' } }]);
     });
 
     test('a conflict with another transaction makes the batch run again, whole, and uses up no attempt', async () => {

@@ -5,8 +5,16 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { EventBus, memory, OnEvent } from '../../lib/index.js';
 import { schemaStatus, migrateSchema } from '../../lib/typeorm/schema.js';
-import { typeormIdempotency, typeormOutbox, type TypeormIdempotencyOptions } from '../../lib/typeorm.js';
+import { deadLetterStoreContract } from '../../lib/testing.js';
+import {
+  typeormAttempts,
+  typeormDeadLetters,
+  typeormIdempotency,
+  typeormOutbox,
+  type TypeormIdempotencyOptions,
+} from '../../lib/typeorm.js';
 import { systemClock } from '../../lib/core/clock.js';
+import type { StoreEnvironment } from '../../lib/core/store.js';
 import { withBroker } from '../support/brokers.js';
 import { createDatabase, type TestDatabase } from '../support/databases.js';
 import { eventually } from '../support/eventually.js';
@@ -109,19 +117,22 @@ withBroker('postgres', 'DATABASE_URL', (url) => {
         },
         providers: [Orders, { provide: DataSource, useValue: dataSource }],
       });
+    const storeEnvironment = (): StoreEnvironment => ({
+      clock: systemClock,
+      logger: new RecordingLogger(),
+      report: () => undefined,
+      production: true,
+      resolve: () => dataSource,
+    });
     const prepare = async (): Promise<void> => {
-      const stores = [typeormIdempotency(), typeormOutbox()].map((definition) =>
-        definition.create({
-          clock: systemClock,
-          logger: new RecordingLogger(),
-          report: () => undefined,
-          production: true,
-          resolve: () => dataSource,
-        }),
+      const stores = [typeormIdempotency(), typeormOutbox(), typeormDeadLetters()].map((definition) =>
+        definition.create(storeEnvironment()),
       );
+      const attempts = typeormAttempts().create(storeEnvironment());
       try {
-        for (const store of stores) await store.prepare();
+        for (const store of [...stores, attempts]) await store.prepare();
       } finally {
+        attempts.release();
         for (const store of stores) store.close?.();
       }
     };
@@ -162,6 +173,31 @@ withBroker('postgres', 'DATABASE_URL', (url) => {
       expect([app.logger.messages('error'), app.of('dead-lettered')]).toEqual([[], []]);
     });
 
+    test('redrives, edits, discards and parks dead letters', async () => {
+      await migrateAs(names.owner);
+      await asOwner(own(AS_OWNER));
+      await connect();
+      const store = typeormDeadLetters().create(storeEnvironment());
+      await store.prepare();
+      const everything = [
+        'a redrive tells how far it is, and what became of each',
+        'an abort leaves what has not begun waiting, and what runs comes to its end',
+        'what is given back is handed out again at once; of others nothing is',
+        'an edited one holds the key until it is redriven',
+        'discarding the first lets the rest go on, in a redrive of who discarded it',
+      ];
+      const cases = deadLetterStoreContract(() => ({ store, another: () => store }));
+      const run = cases.filter(({ name }) => everything.includes(name));
+      expect(run).toHaveLength(everything.length);
+      for (const each of run) {
+        await each.run();
+        await database.query(
+          'TRUNCATE nestjs_events.dead_letters, nestjs_events.dead_letter_actions, nestjs_events.redrives, nestjs_events.parked_keys',
+        );
+      }
+      store.close?.();
+    });
+
     test('the default privileges of the guide cover what migrations add later', async () => {
       const defaults = AS_OWNER.split('\n').filter((line) => /^(ALTER DEFAULT|GRANT USAGE)/.test(line));
       expect(defaults).toHaveLength(3);
@@ -179,6 +215,12 @@ withBroker('postgres', 'DATABASE_URL', (url) => {
       ['UPDATE ON nestjs_events.retention'],
       ['EXECUTE ON FUNCTION nestjs_events.drop_processed_events_day'],
       ['SELECT, DELETE ON nestjs_events.outbox'],
+      ['UPDATE ON nestjs_events.dead_letters'],
+      ['INSERT ON nestjs_events.redrives'],
+      ['SELECT, INSERT ON nestjs_events.dead_letter_actions'],
+      ['DELETE ON nestjs_events.parked_keys'],
+      ['UPDATE ON nestjs_events.processes'],
+      ['DELETE ON nestjs_events.delivery_attempts'],
     ])('without %s the start says which GRANT is missing, and after that one it starts', async (right) => {
       await migrateAs(names.owner);
       await asOwner(own(AS_OWNER));
