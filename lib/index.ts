@@ -74,7 +74,9 @@ export {
   type PausedIntake,
   type TransportHealth,
 } from './observability/events-health.js';
+export type { WatchdogOptions } from './observability/watchdog-options.js';
 export type { Activity, BreakerState } from './core/activity.js';
+export type { AttemptLog, AttemptLogDefinition, LoggedAttempt } from './retry/attempt-log.js';
 
 export { memory, type MemoryOptions } from './transports/memory/memory.transport.js';
 export { MemoryBroker } from './transports/memory/memory.broker.js';

@@ -58,11 +58,11 @@ export class Consumer {
   async #begin(delivery: Delivery, slot: Slot, history: DeliveryHistory): Promise<Begun | undefined> {
     const { caution, clock } = this.tools;
     let startedAt = clock.now();
-    const run = (): Promise<Outcome> => {
+    if (caution?.isSuspect(delivery) !== true) return { decided: await this.#attempt(delivery, history), startedAt };
+    const decided = await caution.attempt(delivery, slot, () => {
       startedAt = clock.now();
       return this.#attempt(delivery, history);
-    };
-    const decided = await (caution === undefined ? run() : caution.attempt(delivery, slot, run));
+    });
     return decided === undefined ? undefined : { decided, startedAt };
   }
 

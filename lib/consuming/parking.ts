@@ -9,7 +9,7 @@ import { consumerName, type Subscription } from '../core/subscription.js';
 import type { ConsumerTools } from './consumer.tools.js';
 import { persist } from './persist.js';
 import { FIRST_ATTEMPT } from './retrying.js';
-import { giveBack, settle } from './settle.js';
+import { about, giveBack, settle } from './settle.js';
 import { keyed, toDeadLetter } from './to-dead-letter.js';
 
 /** Refuses handlers that ask for `park-key` and cannot have it. Throws EVENTS_HANDLER_INVALID, EVENTS_DEAD_LETTER_STORE_MISSING. */
@@ -49,11 +49,13 @@ export async function followed(delivery: Delivery, slot: Slot, tools: ConsumerTo
   const { parkedKeys } = tools;
   if (parkedKeys === undefined) return false;
   const { lost } = delivery;
-  const failed = (error: unknown, nextTryMs: number): void =>
-    tools.logger.warn(
+  const failed = (error: unknown, nextTryMs: number): void => {
+    tools.report({ type: 'dead-letter-failed', error, ...about(delivery) });
+    tools.logger.error(
       `${consumerName(delivery.subscription)}: whether a key is parked cannot be told (${printable(messageOf(error))}); ` +
         `its event is not acknowledged; next try in ${nextTryMs} ms`,
     );
+  };
   const letter = followerOf(delivery, tools.clock.now());
   const kept = await persist(() => parkedKeys.follow(letter), { slot, lost, failed });
   if (kept?.value === false && !lost.aborted) return false;

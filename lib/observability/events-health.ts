@@ -96,7 +96,11 @@ export class EventsHealth {
       case 'dead-lettered':
         return void this.#failing.delete(consumerName(activity));
       case 'released':
-        return this.#released(consumerName(activity), activity.id ?? '');
+      case 'handled':
+      case 'parked':
+        // Most of the time there is nothing to look up.
+        if (this.#failing.size > 0) this.#settled(consumerName(activity), activity.id ?? '');
+        return;
       case 'intake-paused': {
         const { transport, group, place } = activity;
         const since = this.parts.clock.now();
@@ -113,8 +117,8 @@ export class EventsHealth {
     else failing.ids.add(id);
   }
 
-  /** It is somebody else's now, who will tell. */
-  #released(consumer: string, id: string): void {
+  /** It needs no dead letter any more, or is somebody else's now, who will tell. */
+  #settled(consumer: string, id: string): void {
     const failing = this.#failing.get(consumer);
     if (failing?.ids.delete(id) === true && failing.ids.size === 0) this.#failing.delete(consumer);
   }

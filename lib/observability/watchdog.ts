@@ -71,7 +71,7 @@ export class Watchdog {
     Atomics.add(this.#cells, BEATS, 1);
     Atomics.store(this.#cells, DEBUGGED, isDebugged() ? 1 : 0);
     const blocked = Atomics.exchange(this.#cells, BLOCKED, 0);
-    if (blocked > 0) this.#wasBlocked(blockedMs, this.#handlers[blocked - 2]);
+    if (blocked > 0) this.#wasBlocked(Math.max(blockedMs, this.options.blockedMs), this.#handlers[blocked - 2]);
   }
 
   #wasBlocked(blockedMs: number, begunLast: string | undefined): void {

@@ -36,6 +36,9 @@ interface Report extends ChildReport {
 
 interface Line {
   readonly end: ProcessEnd;
+  /** Whether its handler takes batches. */
+  readonly batch: boolean;
+  readonly what: string;
   readonly service: string;
   readonly deaths: unknown[];
   tookMs?: number;
@@ -54,7 +57,11 @@ interface Line {
  * letter and each of the others has one effect.
  */
 export function processEnd(definition: TransportDefinition, transport: { kind: string; options: unknown }): void {
-  const lines = FIGURES.processEnds.map((end): Line => ({ end, service: uniqueWord('ends'), deaths: [] }));
+  const lineOf = (end: ProcessEnd, batch: boolean): Line => {
+    const what = batch ? `${end}, of a batch` : end;
+    return { end, batch, what, service: uniqueWord('ends'), deaths: [] };
+  };
+  const lines = [...FIGURES.processEnds.map((end) => lineOf(end, false)), lineOf('exit', true)];
 
   describe(`an event that ends its process, over ${transport.kind}`, () => {
     const world = new TransportWorld();
@@ -71,8 +78,8 @@ export function processEnd(definition: TransportDefinition, transport: { kind: s
     afterAll(async () => {
       printTable(
         `Restarts until an event that ends its process is a dead letter, over ${transport.kind}, crashes: ${CRASHES}`,
-        lines.map(({ end, deaths, tookMs = 0, letters = [] }) => ({
-          end,
+        lines.map(({ what, deaths, tookMs = 0, letters = [] }) => ({
+          end: what,
           restarts: deaths.length,
           'ended by': [...new Set(deaths)].join(', '),
           'dead letters': letters.length,
@@ -83,7 +90,7 @@ export function processEnd(definition: TransportDefinition, transport: { kind: s
       await database?.drop();
     });
 
-    test.each(lines)('$end: it is the only dead letter', ({ letters = [] }) => {
+    test.each(lines)('$what: it is the only dead letter', ({ letters = [] }) => {
       expect(letters).toMatchObject([
         {
           eventId: CULPRIT,
@@ -93,17 +100,17 @@ export function processEnd(definition: TransportDefinition, transport: { kind: s
       ]);
     });
 
-    test.each(lines)('$end: once nobody knew why, then as often as allowed', ({ end, deaths }) => {
+    test.each(lines)('$what: once nobody knew why, then as often as allowed', ({ end, deaths }) => {
       expect(ENDED_BY[end]).toEqual(expect.arrayContaining([...new Set(deaths)]));
       expect(deaths).toHaveLength(1 + CRASHES);
     });
 
-    test.each(lines)('$end: each other event has one effect', ({ effects }) => {
+    test.each(lines)('$what: each other event has one effect', ({ effects }) => {
       const ids = [...Array.from({ length: EVENTS }, (_, n) => String(n)), 'next'].filter((id) => id !== CULPRIT);
       expect(effects).toEqual(Object.fromEntries(ids.map((id) => [id, 1])));
     });
 
-    test.each(lines)('$end: then it stops and starts as it should, and nothing is held against anybody', (line) => {
+    test.each(lines)('$what: then it stops and starts as it should, and nothing is held against anybody', (line) => {
       expect(line.stopped).toBe('SIGTERM');
       expect(line.next?.map(({ step, id }) => id ?? step)).toEqual(expect.arrayContaining(['stoppable', 'next']));
       expect(line.next?.filter(({ step }) => step === 'dead-lettered')).toEqual([]);
@@ -136,15 +143,15 @@ export function processEnd(definition: TransportDefinition, transport: { kind: s
 
     /** Runs until it ends, or has told of `step` and left so many effects: then it is stopped. Returns whether it was. */
     async function live(line: Line, expected: number, step: Report['step']): Promise<boolean> {
-      const { service, end } = line;
-      const task = { transport, databaseUrl: database.url, service, crashes: CRASHES, end };
+      const { service, end, batch } = line;
+      const task = { transport, databaseUrl: database.url, service, crashes: CRASHES, end, batch };
       const child = new NodeChild<Report>(SCRIPT, task, FLAGS);
       const through = async (): Promise<boolean> =>
         ['stoppable', step].every((each) => child.reports.some((report) => report.step === each)) &&
         Object.keys(await effects(line)).length === expected;
       try {
         await eventually(async () => child.hasEnded || (await through()), {
-          what: `${end} over ${transport.kind}: a death or the end`,
+          what: `${line.what} over ${transport.kind}: a death or the end`,
           deadlineMs: LIFE_DEADLINE_MS,
         });
         if (child.hasEnded) {

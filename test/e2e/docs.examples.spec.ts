@@ -8,7 +8,7 @@ const PRELUDE = `
 import { Injectable, Module } from '@nestjs/common';
 import { ActivityStream, BatchError, DeadLetterService, EventBus, EventAttempt, EventEnvelope, EventsModule, IdempotencyKey, OnDeadLetter, OnEvent, OnEvents, Payload, outcome, type Attempt, type DeadLetter, type Envelope } from 'nestjs-events';
 import { kafka } from 'nestjs-events/kafka';
-import { typeormDeadLetters, typeormIdempotency } from 'nestjs-events/typeorm';
+import { typeormAttempts, typeormDeadLetters, typeormIdempotency } from 'nestjs-events/typeorm';
 interface OrderPlaced { readonly orderId: string; readonly userId: string }
 interface StockReserved { readonly userId: string; readonly totalCents: number }
 interface PageViewed { readonly page: string }
@@ -24,7 +24,7 @@ declare const brokers: string[];
 declare const id: string;
 declare const file: { write(line: string): void };
 declare function alert(handler: string, error: unknown): void;
-export { Injectable, Module, BatchError, EventAttempt, EventEnvelope, EventsModule, IdempotencyKey, OnDeadLetter, OnEvent, OnEvents, Payload, outcome, kafka, typeormDeadLetters, typeormIdempotency, CardDeclined, brokers, id, file, Mailer, eventBus, deadLetters, activityStream, order, orders, pageViews, alert };
+export { Injectable, Module, BatchError, EventAttempt, EventEnvelope, EventsModule, IdempotencyKey, OnDeadLetter, OnEvent, OnEvents, Payload, outcome, kafka, typeormAttempts, typeormDeadLetters, typeormIdempotency, CardDeclined, brokers, id, file, Mailer, eventBus, deadLetters, activityStream, order, orders, pageViews, alert };
 export type { Attempt, DeadLetter, Envelope, OrderPlaced, PageViewed, StockReserved };
 `;
 

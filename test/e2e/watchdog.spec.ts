@@ -5,8 +5,8 @@ interface Report extends ChildReport {
   readonly blockedMs?: number;
 }
 
-const blocked = (options: unknown, forMs = 900): NodeChild<Report> =>
-  new NodeChild('test/support/watched.child.mjs', { watchdog: options, forMs });
+const blocked = (options: unknown, forMs = 900, flags: readonly string[] = []): NodeChild<Report> =>
+  new NodeChild('test/support/watched.child.mjs', { watchdog: options, forMs }, flags);
 
 describe('a handler that blocks the event loop', () => {
   test('is told of on stderr while it does, and reported when the loop is back', async () => {
@@ -39,10 +39,15 @@ describe('a handler that blocks the event loop', () => {
   });
 
   test.each([
-    ['shorter than that', { blockedMs: 5_000 }],
-    ['without a watchdog', false],
-  ])('%s: nothing is said', async (_, options) => {
-    const child = blocked(options);
+    ['shorter than that', { blockedMs: 5_000 }, []],
+    ['without a watchdog', false, []],
+    [
+      'with a debugger, whose breakpoints block it, too',
+      { blockedMs: 300, endProcess: true },
+      ['--inspect=127.0.0.1:0'],
+    ],
+  ])('%s: nothing is said', async (_, options, flags) => {
+    const child = blocked(options, 900, flags);
     expect(await child.ended()).toBe(0);
     expect(child.reports.map(({ step }) => step)).toEqual(['ready', 'blocking', 'blocked', 'closed']);
     expect(child.errors).not.toContain('EVENTS_EVENT_LOOP_BLOCKED');

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Options } from 'amqplib';
+import { systemClock, type Clock } from '../../lib/core/clock.js';
 import type { DeadLetter } from '../../lib/core/dead-letter.js';
 import type { Delivery } from '../../lib/core/delivery.js';
 import type { Transport } from '../../lib/core/transport.js';
@@ -341,10 +342,11 @@ describe('dead letters on RabbitMQ', () => {
       for (const share of shares) expect(share.length).toBeGreaterThan(0);
     });
 
-    it('after a lost connection and a deleted queue', async () => {
+    it('after a lost connection, and after its queue was deleted and declared anew at once', async () => {
       const { transport: writer, delivery } = await written(1);
       const proxy = await world.proxy();
-      const transport = await world.connected({ urls: [world.through(proxy)] });
+      const clock: Clock = { ...systemClock, after: (ms, call) => systemClock.after(ms < 60_000 ? ms : 500, call) };
+      const transport = await world.connected({ urls: [world.through(proxy)] }, { clock });
       const collected = new Set<number>();
       const collection = await collecting(transport, async (letters) => {
         for (const n of numbers(letters)) collected.add(n);
@@ -409,11 +411,11 @@ describe('dead letters on RabbitMQ', () => {
     ],
     ['no attributes', 'x', { bare: true }],
   ])('decodes what a raw event keeps as it arrived: %s', async (_what, body, { bare, headers, ...properties }) => {
-    const attributes = { ...structured, data: undefined, datacontenttype: undefined };
-    const own = Object.entries(attributes).flatMap(([name, value]) => (value ? [[`cloudEvents_${name}`, value]] : []));
+    const { data: _data, datacontenttype: _type, ...attributes } = structured;
+    const own = Object.entries(attributes).map(([name, value]): [string, string] => [`cloudEvents_${name}`, value]);
     const options = {
       ...properties,
-      headers: { ...(bare ? {} : Object.fromEntries(own)), ...headers },
+      headers: { ...Object.fromEntries(bare === true ? [] : own), ...headers },
     };
     const { transport, delivery } = await received(Buffer.from(body), options);
     const content = transport.decode(delivery.raw);

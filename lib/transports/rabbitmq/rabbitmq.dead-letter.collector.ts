@@ -5,7 +5,7 @@ import { EventsError, messageOf } from '../../core/errors.js';
 import { printable } from '../../core/logger.js';
 import type { CollectDeadLetters, TransportEnvironment } from '../../core/transport.js';
 import { Waiters } from '../../core/waiters.js';
-import { HealingChannel, withChannel } from './rabbitmq.channel.js';
+import { closeChannel, HealingChannel, withChannel } from './rabbitmq.channel.js';
 import { backoffMs, type HealingConnection } from './rabbitmq.connection.js';
 import { brokerText, isNotFound } from './rabbitmq.errors.js';
 import { deadLetterQueue, declareDeadLetterQueue } from './rabbitmq.topology.js';
@@ -17,6 +17,12 @@ const GATHER_MS = 50;
 /** How long the end waits for what is being collected. */
 const CLOSE_TIMEOUT_MS = 2_000;
 const LONGEST_LOOK_MS = 60_000;
+/**
+ * After so long without a dead letter it subscribes anew, on a new channel. n.b. when a quorum queue is deleted and declared
+ * anew at once, RabbitMQ 3.10 cancels no subscription, takes it for one of the new queue, and its channel never gets what
+ * is sent to it; the counts tell nothing of this.
+ */
+const IDLE_MS = 60_000;
 
 export interface QueueCollectorOptions extends Pick<CollectDeadLetters, 'collect'> {
   readonly connection: HealingConnection;
@@ -76,13 +82,14 @@ export class QueueCollector {
   }
 
   async #setUp(channel: Channel): Promise<void> {
+    const { environment } = this.options;
     const session: Session = { channel, held: [], ended: new AbortController() };
     this.#session = session;
     if (!(await this.#found(session))) return;
     await channel.prefetch(PREFETCH);
     await channel.consume(this.#name, (message) => {
       // The broker ends a subscription when its queue is deleted or moves: with the channel closed it is healed.
-      if (message === null) void channel.close().catch(() => undefined);
+      if (message === null) void closeChannel(channel, environment.clock);
       else this.#received(session, message);
     });
     this.#first?.resolve();
@@ -102,10 +109,7 @@ export class QueueCollector {
         return true;
       }
       this.#first?.resolve();
-      await Promise.race([
-        sleep(this.options.environment.clock, pauseMs, ended.signal),
-        this.#arrivals.wait(ended.signal),
-      ]);
+      await this.#changed(pauseMs, ended.signal);
     }
     return false;
   }
@@ -134,8 +138,9 @@ export class QueueCollector {
     const { held, channel, ended } = session;
     while (this.#goesOn(session)) {
       if (held.length === 0) {
-        await this.#arrivals.wait(ended.signal);
-        continue;
+        await this.#changed(IDLE_MS, ended.signal);
+        if (held.length > 0 || !this.#goesOn(session)) continue;
+        return void closeChannel(channel, this.options.environment.clock);
       }
       if (held.length < PREFETCH) await sleep(this.options.environment.clock, GATHER_MS, ended.signal);
       const messages = held.slice(0, PREFETCH);
@@ -172,8 +177,16 @@ export class QueueCollector {
     const until = clock.now() + delayMs;
     // Arrivals wake it early: then it sleeps on.
     while (!this.#stopping && !ended.signal.aborted && clock.now() < until) {
-      await Promise.race([sleep(clock, until - clock.now(), ended.signal), this.#arrivals.wait(ended.signal)]);
+      await this.#changed(until - clock.now(), ended.signal);
     }
+  }
+
+  /** Resolves when something has arrived or ends, at the latest after `delayMs`. */
+  async #changed(delayMs: number, signal: AbortSignal): Promise<void> {
+    const late = new AbortController();
+    const arrived = this.#arrivals.wait(AbortSignal.any([signal, late.signal]));
+    await within(this.options.environment.clock, delayMs, arrived);
+    late.abort();
   }
 
   #goesOn({ ended }: Session): boolean {

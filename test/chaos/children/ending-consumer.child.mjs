@@ -2,12 +2,12 @@
  * A consumer with a handler that ends the process at one event, in the way its task says. Every other event leaves a row,
  * which nothing else keeps from being two.
  */
-import { ActivityStream, EventsModule, OnEvent } from 'nestjs-events';
+import { ActivityStream, EventsModule, OnEvent, OnEvents } from 'nestjs-events';
 import { typeormAttempts, typeormIdempotency } from 'nestjs-events/typeorm';
 import { DataSource } from 'typeorm';
 import { databaseModule, handles, injectable, say, startApp, task, taskTransport } from './nest-app.mjs';
 
-const { service, crashes, end } = task;
+const { service, crashes, end, batch } = task;
 const TOLD = ['unclean-stop', 'handled', 'dead-lettered'];
 
 const ENDS = {
@@ -26,15 +26,24 @@ class Orders {
     this.dataSource = dataSource;
   }
 
-  async place({ ends }, { id }) {
-    await this.dataSource.query('INSERT INTO effects (service, event) VALUES ($1, $2)', [service, id]);
+  place(_, envelope) {
+    return this.placeAll([envelope]);
+  }
+
+  async placeAll(envelopes) {
+    for (const { id } of envelopes) {
+      await this.dataSource.query('INSERT INTO effects (service, event) VALUES ($1, $2)', [service, id]);
+    }
     // So that others are in the middle of it, too.
     await new Promise((resolve) => setTimeout(resolve, 20));
-    if (ends !== undefined) ENDS[ends]();
+    for (const { data } of envelopes) ENDS[data.ends]?.();
   }
 }
 injectable(Orders, DataSource);
-handles(Orders, 'place', OnEvent(`${service}.order.placed`, { id: 'place', retry: { crashes } }));
+const pattern = `${service}.order.placed`;
+const options = { id: 'place', retry: { crashes } };
+if (batch) handles(Orders, 'placeAll', OnEvents(pattern, { ...options, batch: { size: 10, waitMs: 50 } }));
+else handles(Orders, 'place', OnEvent(pattern, options));
 
 /** Hears from the first event on. */
 class Teller {
