@@ -34,6 +34,7 @@ function brokersOwn(message: ConsumeMessage, { group, handler, transport, readin
   const envelope = envelopeIn(message, reading);
   const original = { place, body: message.content, headers, ...toKey(headers) };
   return {
+    // n.b. RabbitMQ tells seconds: two without any id, of the same bytes and moved in the same one, are taken for one.
     id: deadLetterId({ group, handler, envelope, original: { ...original, place: { position: at, ...place } } }),
     group,
     handler,
