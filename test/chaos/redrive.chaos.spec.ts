@@ -65,7 +65,7 @@ withBroker('postgres', 'DATABASE_URL', (server) => {
           throw new Error(`${String(error)}\n${broken.errors.slice(-2_000)}`, { cause: error });
         });
         // Not killed: what it had not committed by then would come again from the broker, beside the redrive.
-        await broken.stop();
+        expect(await broken.stop()).toBe('SIGTERM');
       }, 300_000);
 
       afterAll(async () => {

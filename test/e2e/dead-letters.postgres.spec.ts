@@ -243,7 +243,7 @@ withBroker('postgres', 'DATABASE_URL', (url) => {
       const accounts = app.module.get(Accounts);
       await world.rows(`ALTER TABLE ${world.schema}.parked_keys RENAME TO parked_keys_away`);
       await publish(app, [1, 2], () => 'ann');
-      await eventually(() => app.logger.messages('warn').some((line) => line.includes('whether a key is parked')));
+      await eventually(() => app.logger.messages('error').some((line) => line.includes('whether a key is parked')));
       expect(accounts.handled).toEqual([]);
       await world.rows(`ALTER TABLE ${world.schema}.parked_keys_away RENAME TO parked_keys`);
       await eventually(() => accounts.handled.length === 2);

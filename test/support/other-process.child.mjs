@@ -10,6 +10,7 @@ import { jsonSerializer } from '../../dist/lib/core/serializer.js';
 import { TransportRegistry } from '../../dist/lib/core/transport-registry.js';
 import { consumerPipeline } from '../../dist/lib/consuming/consumer.pipeline.js';
 import { Consumers } from '../../dist/lib/consuming/consumers.js';
+import { CircuitBreakers } from '../../dist/lib/retry/circuit-breakers.js';
 import { DEFAULT_RETRY, RetryPolicy } from '../../dist/lib/retry/retry-policy.js';
 
 const task = JSON.parse(process.argv[2] ?? '{}');
@@ -34,7 +35,15 @@ await transport.connect();
 
 if (task.consume) {
   const { group, patterns, batch } = task.consume;
-  const handler = { handler: 'handler', aliases: [], group, patterns, concurrency: 10, ordering: 'key' };
+  const handler = {
+    handler: 'handler',
+    aliases: [],
+    group,
+    patterns,
+    concurrency: 10,
+    ordering: 'key',
+    afterDeadLetter: 'continue',
+  };
   const subscription = { ...handler, ...(batch && { batch }), idempotent: false, transportOptions: {} };
   const handle = async ({ envelope, envelopes = [envelope] }) => {
     for (const { id } of envelopes) say('started', id);
@@ -48,6 +57,12 @@ if (task.consume) {
     report: () => undefined,
     pipeline: consumerPipeline(handle, new HandlingScope()),
     policy: new RetryPolicy(() => DEFAULT_RETRY),
+    breakers: new CircuitBreakers({
+      clock: systemClock,
+      logger,
+      report: () => undefined,
+      optionsOf: () => DEFAULT_RETRY,
+    }),
   });
   const placed = [{ subscription, transport: undefined }];
   await consumers.declare(placed);

@@ -24,7 +24,7 @@ withBroker('rabbitmq', 'RABBITMQ_URL', (url) => {
   });
   afterEach(() => world.close());
 
-  const open = () => world.open(rabbitmq({ url }));
+  const open = () => world.open(rabbitmq({ url, prefetch: PREFETCH }));
   const numbers = (consumer: TestConsumer): number[] =>
     consumer.done.map(({ envelope }) => (envelope.data as { n: number }).n);
 

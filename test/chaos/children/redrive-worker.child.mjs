@@ -17,7 +17,7 @@ class Accounts {
 injectable(Accounts, DataSource);
 handles(Accounts, 'post', OnEvent(`${task.service}.entry.made`, { id: 'post', retry: { attempts: 1 } }));
 
-await startApp({
+const app = await startApp({
   imports: [
     databaseModule(14),
     EventsModule.forRoot({
@@ -29,3 +29,4 @@ await startApp({
   ],
   providers: [Accounts],
 });
+app.enableShutdownHooks();

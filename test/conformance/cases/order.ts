@@ -114,11 +114,11 @@ export function order({ open }: ConformanceSuite): void {
           : [],
       );
 
-    // One key: on Kafka one partition.
-    await transport.publishMany(`${domain}.order.placed`, 30, () => ({ key: 'one' }));
+    // One key: on Kafka one partition. More than any transport takes at once by default.
+    await transport.publishMany(`${domain}.order.placed`, 150, () => ({ key: 'one' }));
     await eventually(() => told().length > 0, { what: 'intake pauses' });
     gate.open();
-    await consumer.handled(30);
+    await consumer.handled(150);
 
     await eventually(() => told().at(-1)?.startsWith('intake-resumed') === true, { what: 'intake goes on' });
     const { name } = transport.transport;
