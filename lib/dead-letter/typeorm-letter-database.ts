@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf } from '../core/errors.js';
 import { lockNumber } from '../typeorm/advisory-lock.js';
-import { giveBack } from '../typeorm/give-back.js';
 import type { StoreDatabase } from '../typeorm/store-database.js';
 
 /** What the statements about dead letters need. */
@@ -40,31 +39,13 @@ export class LetterDatabase {
   async transaction<T>(work: (session: LetterSession) => Promise<T>): Promise<T> {
     for (let tries = 1; ; tries++) {
       try {
-        return await this.database.context.outside(() => this.#once(work));
+        return await this.database.transaction((runner) =>
+          work(this.#session((sql, parameters) => runner.query(sql, [...parameters]) as Promise<unknown[]>)),
+        );
       } catch (error) {
         if (tries === TRIES || !CONFLICTS.has(codeOf(error))) throw error;
         await sleep(Math.random() * 10 * tries);
       }
-    }
-  }
-
-  async #once<T>(work: (session: LetterSession) => Promise<T>): Promise<T> {
-    const runner = this.database.context.separateRunner();
-    try {
-      // Whatever the DataSource's default: a later statement has to see what was committed while a lock was waited for.
-      await runner.startTransaction('READ COMMITTED');
-      try {
-        const result = await work(
-          this.#session((sql, parameters) => runner.query(sql, [...parameters]) as Promise<unknown[]>),
-        );
-        await runner.commitTransaction();
-        return result;
-      } catch (error) {
-        await runner.rollbackTransaction().catch(() => undefined); // the first error is the one to tell
-        throw error;
-      }
-    } finally {
-      await giveBack(runner);
     }
   }
 

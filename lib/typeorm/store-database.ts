@@ -71,12 +71,14 @@ export class StoreDatabase {
   }
 
   async #apart<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
-    const runner = this.context.separateRunner();
-    try {
-      return await work(runner);
-    } finally {
-      await giveBack(runner);
-    }
+    return this.context.outside(async () => {
+      const runner = this.context.separateRunner();
+      try {
+        return await work(runner);
+      } finally {
+        await giveBack(runner);
+      }
+    });
   }
 
   async #ensureSchema(dataSource: DataSource): Promise<void> {
