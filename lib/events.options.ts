@@ -1,6 +1,7 @@
 import { EventsError } from './core/errors.js';
 import { assertEventPattern } from './core/event-name.js';
 import { retryProblems } from './core/retry-options.check.js';
+import { isWholeNumber } from './core/ranges.js';
 import { mergeRetry, type RetryOptions, type RetryOverrides } from './core/retry-options.js';
 import { jsonSerializer, type Serializer } from './core/serializer.js';
 import type { TransportDefinition } from './core/transport.js';
@@ -229,6 +230,6 @@ function watchdogProblems(watchdog: unknown): string[] {
 }
 
 function positiveInteger(path: string, value: unknown): string[] {
-  if (value === undefined || (Number.isSafeInteger(value) && (value as number) > 0)) return [];
+  if (value === undefined || isWholeNumber(value, 1)) return [];
   return [`${path} must be a whole number above 0`];
 }

@@ -37,8 +37,13 @@ export type RedriveTools = Omit<ConsumerTools, 'writeDeadLetter' | 'tell' | 'par
  */
 export class RedriveLanes {
   readonly #lanes: HandlerLanes;
+  readonly #consumer: Consumer;
 
   constructor(private readonly tools: RedriveTools) {
+    this.#consumer = new Consumer({
+      ...tools,
+      writeDeadLetter: (failure, delivery) => this.#failed(failure, delivery as RedriveDelivery),
+    });
     this.#lanes = new HandlerLanes({
       ...{ clock: tools.clock, logger: tools.logger },
       limitOf: (subscription) => tools.breakers.of(subscription).limit,
@@ -62,13 +67,7 @@ export class RedriveLanes {
   }
 
   async #process(delivery: RedriveDelivery, slot: Slot): Promise<void> {
-    const { task } = delivery;
-    const consumer = new Consumer({
-      ...this.tools,
-      writeDeadLetter: (failure) =>
-        this.#settle(delivery, { result: 'failed', failure: sameLetter(failure, task.letter) }),
-    });
-    await consumer.process(delivery, slot);
+    await this.#consumer.process(delivery, slot);
     const { ended } = delivery;
     if (ended !== undefined && ended.kind !== 'deadLetter') await this.#persist(delivery, resultOf(ended), slot);
   }
@@ -83,6 +82,10 @@ export class RedriveLanes {
       );
     const kept = await persist(() => this.#settle(delivery, { result }), { slot, lost, failed });
     if (kept === undefined) delivery.task.release();
+  }
+
+  #failed(failure: DeadLetter, delivery: RedriveDelivery): Promise<void> {
+    return this.#settle(delivery, { result: 'failed', failure: sameLetter(failure, delivery.task.letter) });
   }
 
   async #settle(delivery: RedriveDelivery, end: RedriveEnd): Promise<void> {

@@ -1,4 +1,4 @@
-import type { DeadLetter, DeadLetterBody, DeadLetterReason } from './dead-letter.js';
+import { DEAD_LETTER_REASONS, type DeadLetter, type DeadLetterBody, type DeadLetterReason } from './dead-letter.js';
 import { fromDeadLetterJson, toDeadLetterJson } from './dead-letter-json.js';
 import type { Place } from './delivery.js';
 import { emptyHeaders, isBytes, type HeaderValue, type Headers } from './headers.js';
@@ -13,7 +13,6 @@ const BODY = `${PREFIX}body`;
 const CONTENT_TYPE = 'content-type';
 /** All names that are this library's, also those that a transport uses to carry headers. */
 const OWN_PREFIX = 'events-';
-const REASONS: readonly string[] = ['failed', 'expired', 'maxlen', 'delivery-limit', 'rejected'];
 
 export interface DeadLetterForm {
   /** Default `original`. */
@@ -185,7 +184,7 @@ function numberFrom(text: string | undefined): number | undefined {
 }
 
 function reasonFrom(text: string | undefined): DeadLetterReason {
-  return text !== undefined && REASONS.includes(text) ? (text as DeadLetterReason) : 'failed';
+  return DEAD_LETTER_REASONS.find((reason) => reason === text) ?? 'failed';
 }
 
 function optional<K extends string>(name: K, value: string | undefined): Partial<Record<K, string>> {

@@ -7,7 +7,8 @@ import { uuidFrom } from './uuid.js';
  * Why an event is a dead letter. `failed`: by our decision, after its attempts or at once. The others are the broker's own:
  * its time to live was over, its queue too long, it was given back too often, or a program refused it.
  */
-export type DeadLetterReason = 'failed' | 'expired' | 'maxlen' | 'delivery-limit' | 'rejected';
+export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];
+export const DEAD_LETTER_REASONS = ['failed', 'expired', 'maxlen', 'delivery-limit', 'rejected'] as const;
 
 /** A parked event and why. The original body, headers and key are kept as they came. */
 export interface DeadLetter {

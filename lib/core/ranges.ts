@@ -1,7 +1,7 @@
 /** Names of options that are whole numbers, each with its least and greatest value. */
 export type Ranges = Readonly<Record<string, readonly [min: number, max: number]>>;
 
-export function isWholeNumber(value: unknown, min: number, max: number): boolean {
+export function isWholeNumber(value: unknown, min: number, max = Number.MAX_SAFE_INTEGER): boolean {
   return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
 }
 

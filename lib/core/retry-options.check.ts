@@ -1,3 +1,4 @@
+import { isWholeNumber } from './ranges.js';
 import type { RetryAction } from './retry-options.js';
 
 type Unknown = Readonly<Record<string, unknown>>;
@@ -79,7 +80,7 @@ function checkNames(path: string, value: unknown, checks: Readonly<Record<string
   });
 }
 
-const wholeAbove0: Check = (path, value) => (isWhole(value, 1) ? [] : [`${path} must be a whole number above 0`]);
+const wholeAbove0: Check = (path, value) => (isWholeNumber(value, 1) ? [] : [`${path} must be a whole number above 0`]);
 
 function oneOf(names: readonly string[]): Check {
   const listed = names.map((name) => JSON.stringify(name)).join(', ');
@@ -90,16 +91,12 @@ function isObject(value: unknown): value is Unknown {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function isWhole(value: unknown, least: number): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= least;
-}
-
 function isShare(value: unknown): boolean {
   return typeof value === 'number' && value > 0 && value <= 1;
 }
 
 function isDelays(value: unknown): boolean {
-  return Array.isArray(value) && value.length > 0 && value.every((each) => isWhole(each, 0));
+  return Array.isArray(value) && value.length > 0 && value.every((each) => isWholeNumber(each, 0));
 }
 
 function isCodes(value: unknown): boolean {

@@ -1,8 +1,15 @@
 import type { DeadLetter } from '../core/dead-letter.js';
 import { EventsError } from '../core/errors.js';
-import type { Transport } from '../core/transport.js';
 import type { TransportRegistry } from '../core/transport-registry.js';
-import { behind, cursorOf, ownersFor, readLetters, type BrokerLetter, type KnownHandler } from './broker-letters.js';
+import {
+  behind,
+  cursorOf,
+  ownersFor,
+  placesOf,
+  readLetters,
+  type BrokerLetter,
+  type KnownHandler,
+} from './broker-letters.js';
 import { BrokerRedrive, type BrokerRedriveTools } from './broker-redrive.js';
 import { letterNotFound, redriveNotFound, wrongState } from './dead-letter-errors.js';
 import type {
@@ -132,18 +139,18 @@ export class BrokerDesk implements DeadLetterDesk {
 
   /** Returns how many there were. */
   async #remove(letters: readonly BrokerLetter[]): Promise<number> {
+    const asked = new Set(letters.map(({ letter, transport }) => JSON.stringify([transport.name, letter.id])));
     const removed = new Set<string>();
-    for (const [transport, ids] of byTransport(letters)) {
-      for (const { group, handler } of ownersOf(letters)) {
-        await transport.takeDeadLetters({
-          ...{ group, handler, signal: new AbortController().signal },
-          visit: async (letter) => {
-            if (!ids.has(letter.id) || this.#stateOf(letter) !== 'waiting') return 'keep';
-            removed.add(letter.id);
-            return 'remove';
-          },
-        });
-      }
+    for (const { transport, group, handler } of placesOf(letters)) {
+      await transport.takeDeadLetters({
+        ...{ group, handler, signal: new AbortController().signal },
+        visit: async (letter) => {
+          if (!asked.has(JSON.stringify([transport.name, letter.id])) || this.#stateOf(letter) !== 'waiting')
+            return 'keep';
+          removed.add(letter.id);
+          return 'remove';
+        },
+      });
     }
     return removed.size;
   }
@@ -191,22 +198,6 @@ export class BrokerDesk implements DeadLetterDesk {
       },
     );
   }
-}
-
-function byTransport(letters: readonly BrokerLetter[]): Map<Transport, Set<string>> {
-  const ids = new Map<Transport, Set<string>>();
-  for (const { letter, transport } of letters) {
-    const of = ids.get(transport) ?? new Set<string>();
-    ids.set(transport, of.add(letter.id));
-  }
-  return ids;
-}
-
-function ownersOf(letters: readonly BrokerLetter[]): Pick<DeadLetter, 'group' | 'handler'>[] {
-  const owners = letters.map(
-    ({ letter: { group, handler } }) => [JSON.stringify([group, handler]), { group, handler }] as const,
-  );
-  return [...new Map(owners).values()];
 }
 
 function nextOf(more: boolean, next: string | undefined): { next?: string } {

@@ -32,6 +32,19 @@ export function ownersFor({ group, handler }: DeadLetterCriteria, known: readonl
   return owners.filter((each) => (group ?? each.group) === each.group && (handler ?? each.handler) === each.handler);
 }
 
+/** Where the dead letters of one handler lie. */
+export interface LetterPlace extends DeadLetterOwner {
+  readonly transport: Transport;
+}
+
+/** Each place once. */
+export function placesOf(letters: readonly BrokerLetter[]): LetterPlace[] {
+  const places = letters.map(({ letter: { group, handler }, transport }) => ({ transport, group, handler }));
+  return [
+    ...new Map(places.map((each) => [JSON.stringify([each.transport.name, each.group, each.handler]), each])).values(),
+  ];
+}
+
 /** Those that match, oldest first. */
 export async function readLetters(
   filter: DeadLetterCriteria,

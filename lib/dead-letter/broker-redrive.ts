@@ -3,8 +3,7 @@ import { sleep, type Clock } from '../core/clock.js';
 import type { DeadLetter } from '../core/dead-letter.js';
 import { messageOf } from '../core/errors.js';
 import { printable, type EventsLogger } from '../core/logger.js';
-import type { Transport } from '../core/transport.js';
-import type { BrokerLetter, DeadLetterOwner } from './broker-letters.js';
+import { placesOf, type BrokerLetter, type LetterPlace } from './broker-letters.js';
 import type { Redrive, RedriveRequest, RedriveResult } from './dead-letter-store.js';
 import type { RunDeadLetter } from './run-dead-letter.js';
 
@@ -14,17 +13,13 @@ export interface BrokerRedriveTools {
   readonly logger: EventsLogger;
 }
 
-interface Place extends DeadLetterOwner {
-  readonly transport: Transport;
-}
-
 type Counted = RedriveResult['result'];
 
 /** A redrive of dead letters that lie with brokers, by this process. What it knows ends with the process. */
 export class BrokerRedrive {
   readonly id = uuidv7();
   readonly #results = new Map<string, RedriveResult>();
-  readonly #places = new Map<string, Place>();
+  readonly #places: readonly LetterPlace[];
   readonly #aborting = new AbortController();
   readonly #requestedAt: string;
   #running: string[] = [];
@@ -37,15 +32,15 @@ export class BrokerRedrive {
     private readonly tools: BrokerRedriveTools,
   ) {
     this.#requestedAt = this.#now();
-    for (const { letter, transport } of letters) {
-      const { id, group, handler, event, eventId } = letter;
+    this.#places = placesOf(letters);
+    for (const { letter } of letters) {
+      const { id, event, eventId } = letter;
       this.#results.set(id, {
         letter: id,
         ...(event === undefined ? {} : { event }),
         ...(eventId === undefined ? {} : { eventId }),
         result: 'pending',
       });
-      this.#places.set(JSON.stringify([transport.name, group, handler]), { transport, group, handler });
     }
   }
 
@@ -65,7 +60,7 @@ export class BrokerRedrive {
 
   /** Handlers side by side, the dead letters of each one after another. Never rejects. */
   async start(): Promise<void> {
-    await Promise.all([...this.#places.values()].map((place) => this.#take(place)));
+    await Promise.all(this.#places.map((place) => this.#take(place)));
     this.#abortPending();
     this.#finishedAt = this.#now();
   }
@@ -94,7 +89,7 @@ export class BrokerRedrive {
     };
   }
 
-  async #take({ transport, group, handler }: Place): Promise<void> {
+  async #take({ transport, group, handler }: LetterPlace): Promise<void> {
     try {
       await transport.takeDeadLetters({
         ...{ group, handler, signal: this.#aborting.signal },

@@ -7,7 +7,12 @@ export function letterNotFound(id: string): EventsError {
   });
 }
 
-export function wrongState({ id, state, event, handler }: StoredDeadLetter): EventsError {
+export function wrongState({
+  id,
+  state,
+  event,
+  handler,
+}: Pick<StoredDeadLetter, 'id' | 'state'> & Partial<Pick<StoredDeadLetter, 'event' | 'handler'>>): EventsError {
   const remedy =
     state === 'following'
       ? 'It follows an earlier dead letter of its key: redrive or discard that one first.'

@@ -1,3 +1,4 @@
+import { DEAD_LETTER_REASONS } from '../core/dead-letter.js';
 import { EventsError, messageOf } from '../core/errors.js';
 import { assertEventPattern } from '../core/event-name.js';
 import type { DeadLetterCriteria, DeadLetterPageRequest, Operator, RedriveRequest } from './dead-letter-store.js';
@@ -20,7 +21,6 @@ const FILTERS = new Set<string>([
   'to',
 ] satisfies (keyof DeadLetterCriteria)[]);
 const TEXTS = ['group', 'handler', 'event', 'eventId', 'key', 'error', 'transport'] as const;
-const REASONS = ['failed', 'expired', 'maxlen', 'delivery-limit', 'rejected'];
 const STATES = ['waiting', 'following', 'requested', 'running', 'redriven', 'discarded', 'replaced'];
 const MAX_IDS = 10_000;
 const MAX_PAGE = 1_000;
@@ -37,7 +37,7 @@ export function checkFilter(filter: DeadLetterCriteria): DeadLetterCriteria {
   for (const name of TEXTS) checkText(filter[name], `filter.${name}`);
   if (filter.event !== undefined) checkPattern(filter.event);
   if (filter.ids !== undefined) checkIds(filter.ids);
-  if (filter.reason !== undefined) checkOneOf(filter.reason, REASONS, 'filter.reason');
+  if (filter.reason !== undefined) checkOneOf(filter.reason, DEAD_LETTER_REASONS, 'filter.reason');
   for (const state of [filter.state ?? []].flat()) checkOneOf(state, STATES, 'filter.state');
   checkTime(filter.from, 'filter.from');
   checkTime(filter.to, 'filter.to');

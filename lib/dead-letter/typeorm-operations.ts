@@ -1,6 +1,7 @@
 import type { DeadLetter } from '../core/dead-letter.js';
 import { EventsError } from '../core/errors.js';
-import type { DeadLetterCriteria, Operator, Redrive, RedriveRequest } from './dead-letter-store.js';
+import { letterNotFound, wrongState } from './dead-letter-errors.js';
+import type { DeadLetterCriteria, DeadLetterState, Operator, Redrive, RedriveRequest } from './dead-letter-store.js';
 import type { LetterSession } from './typeorm-letter-database.js';
 import { addFilter, Conditions } from './typeorm-letter-filter.js';
 import { letterKey, letterKeyOf, storable } from './typeorm-letter-identity.js';
@@ -48,11 +49,12 @@ export async function replaceLetter(
   { edited, request }: { readonly edited: DeadLetter; readonly request: RedriveRequest },
 ): Promise<Redrive> {
   const { schema, query } = session;
-  const [old] = await query<{ position: string; line: Buffer; state: string }>(
+  const [old] = await query<{ position: string; line: Buffer; state: DeadLetterState }>(
     `SELECT position::text AS position, line, state FROM ${schema}.dead_letters WHERE id = $1 FOR UPDATE`,
     [letterKey(id)],
   );
-  if (old?.state !== 'waiting') throw notWaiting(id, old?.state);
+  if (old === undefined) throw letterNotFound(id);
+  if (old.state !== 'waiting') throw wrongState({ id, state: old.state });
   const number = await beginRedrive(session, request);
   const input = { ...toColumns(edited), line: `\\x${old.line.toString('hex')}` };
   const written = await query(
@@ -76,16 +78,6 @@ export async function replaceLetter(
 }
 
 const noteOf = ({ note }: Operator): string | null => (note === undefined ? null : storable(note));
-
-function notWaiting(id: string, state: string | undefined): EventsError {
-  return state === undefined
-    ? new EventsError('EVENTS_DEAD_LETTER_NOT_FOUND', `there is no dead letter ${JSON.stringify(id)}`, {
-        remedy: 'List them; ids are given by list().',
-      })
-    : new EventsError('EVENTS_DEAD_LETTER_STATE', `the dead letter ${JSON.stringify(id)} is ${state}, not waiting`, {
-        remedy: 'Wait for its redrive, abort that, or begin with the first of its key.',
-      });
-}
 
 function idTaken(id: string): EventsError {
   return new EventsError('EVENTS_DEAD_LETTER_STATE', `there is a dead letter ${JSON.stringify(id)} already`, {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { EventsError } from '../core/errors.js';
+import { redriveNotFound } from './dead-letter-errors.js';
 import type {
   DeadLetterCriteria,
   DeadLetterPageRequest,
@@ -77,9 +77,7 @@ export async function abortRedrive(session: LetterSession, redriveId: string, op
   if (redrive !== undefined) await giveUpRequested(session, redrive.number, operator);
   const result = await redriveOf(session, 'id', id);
   if (result !== undefined) return result;
-  throw new EventsError('EVENTS_REDRIVE_NOT_FOUND', `there is no redrive ${JSON.stringify(redriveId)}`, {
-    remedy: 'Use the id that redrive() returned; redrives() lists them.',
-  });
+  throw redriveNotFound(redriveId);
 }
 
 async function giveUpRequested({ schema, query }: LetterSession, number: string, operator: Operator): Promise<void> {

@@ -1,10 +1,10 @@
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 import { EventsError } from '../core/errors.js';
-import { assertEventPattern, matchesPattern } from '../core/event-name.js';
+import { matchesPattern } from '../core/event-name.js';
 import type { DeadLetter } from '../core/dead-letter.js';
 import type { HandlerPlace } from './handler-context.js';
 import { onDeadLetterMetadata, type OnDeadLetterMetadata } from './on-dead-letter.decorator.js';
-import { featureGroup, HANDLER_ID, providerMethods, type DiscoveryTools } from './provider-methods.js';
+import { checkPattern, featureGroup, HANDLER_ID, providerMethods, type DiscoveryTools } from './provider-methods.js';
 
 /** A method with `@OnDeadLetter`. */
 export interface DeadLetterHandler extends HandlerPlace {
@@ -44,11 +44,5 @@ function check({ patterns, options: { id = '', group = '' } }: OnDeadLetterMetad
       { handler: id, remedy: 'Correct the options of its @OnDeadLetter.' },
     );
   }
-  for (const pattern of patterns) {
-    try {
-      assertEventPattern(pattern);
-    } catch (error) {
-      throw error instanceof EventsError ? error.concerning({ handler: id }) : error;
-    }
-  }
+  for (const pattern of patterns) checkPattern(pattern, id);
 }

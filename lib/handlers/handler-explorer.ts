@@ -1,15 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 import { EventsError } from '../core/errors.js';
-import { assertEventPattern } from '../core/event-name.js';
 import type { EventsLogger } from '../core/logger.js';
+import { isWholeNumber } from '../core/ranges.js';
 import { retryProblems } from '../core/retry-options.check.js';
 import type { RetryOverrides } from '../core/retry-options.js';
 import type { BatchOptions, Subscription } from '../core/subscription.js';
 import { exploreDeadLetterHandlers, type DeadLetterHandler } from './dead-letter-handlers.js';
 import type { HandlerRegistry, RegisteredHandler } from './handler-registry.js';
 import { onEventMetadata, type OnEventMetadata, type OnEventsOptions } from './on-event.decorator.js';
-import { featureGroup, HANDLER_ID, providerMethods, type DiscoveryTools } from './provider-methods.js';
+import { checkPattern, featureGroup, HANDLER_ID, providerMethods, type DiscoveryTools } from './provider-methods.js';
 
 export interface ExplorerDefaults {
   readonly group: string;
@@ -112,14 +112,6 @@ function mergeOptions(before: HandlerUses, options: OnEventsOptions): OnEventsOp
   return merged;
 }
 
-function checkPattern(pattern: string, handler: string): void {
-  try {
-    assertEventPattern(pattern);
-  } catch (error) {
-    throw error instanceof EventsError ? error.concerning({ handler }) : error;
-  }
-}
-
 function checkGroup(group: string, id: string, label: string): string {
   if (HANDLER_ID.test(group)) return group;
   throw invalid(id, label, `its group ${JSON.stringify(group)} is not made of letters, digits, "_", "-" and "."`);
@@ -142,17 +134,13 @@ function checkBatch(batch: unknown, id: string, label: string): BatchOptions {
   const unknown = Object.keys(batch).find((name) => !Object.hasOwn(DEFAULT_BATCH, name));
   if (unknown !== undefined) throw invalid(id, label, `its batch has no option ${JSON.stringify(unknown)}`);
   const { size = DEFAULT_BATCH.size, waitMs = DEFAULT_BATCH.waitMs } = batch as Partial<BatchOptions>;
-  if (!isWhole(size, 1, MAX_BATCH_SIZE)) {
+  if (!isWholeNumber(size, 1, MAX_BATCH_SIZE)) {
     throw invalid(id, label, `its batch.size is not a whole number from 1 to ${MAX_BATCH_SIZE}`);
   }
-  if (!isWhole(waitMs, 0, MAX_BATCH_WAIT_MS)) {
+  if (!isWholeNumber(waitMs, 0, MAX_BATCH_WAIT_MS)) {
     throw invalid(id, label, `its batch.waitMs is not a whole number from 0 to ${MAX_BATCH_WAIT_MS}`);
   }
   return { size, waitMs };
-}
-
-function isWhole(value: number, min: number, max: number): boolean {
-  return Number.isInteger(value) && value >= min && value <= max;
 }
 
 function invalid(handler: string, label: string, problem: string): EventsError {

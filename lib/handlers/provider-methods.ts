@@ -1,6 +1,8 @@
 import type { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 import type { Module } from '@nestjs/core/injector/module.js';
+import { EventsError } from '../core/errors.js';
+import { assertEventPattern } from '../core/event-name.js';
 import { EventsFeatureModule, FEATURE_OPTIONS, type EventsFeatureOptions } from './feature-group.js';
 
 /** Ids and groups become part of queue, topic and consumer names. */
@@ -42,6 +44,15 @@ export function featureGroup(host: Module | undefined): string | undefined {
     return (imported.providers.get(FEATURE_OPTIONS)?.instance as EventsFeatureOptions | undefined)?.group;
   }
   return undefined;
+}
+
+/** Throws EVENTS_PATTERN_INVALID, which names the handler. */
+export function checkPattern(pattern: string, handler: string): void {
+  try {
+    assertEventPattern(pattern);
+  } catch (error) {
+    throw error instanceof EventsError ? error.concerning({ handler }) : error;
+  }
 }
 
 /** The prototype a provider's methods are on, without touching instances that do not exist yet (request scope). */
